@@ -1,0 +1,47 @@
+# Two targets do everything on a fresh machine that has python3 (3.11 or newer) with venv, and make:
+#   make demo    mirror a small dataset from the built-in stand-in server
+#   make test    lint, types and the whole test suite
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test lint types unit bench test-sdk lock clean
+
+demo: $(STAMP)
+	$(BIN)/labelmirror demo
+
+test: lint types unit
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest -m "not sdk"
+
+# The figures of docs/figures.md, measured here and now.
+bench: $(STAMP)
+	$(BIN)/python -m bench
+
+# The official Pictograph SDKs against the stand-in, each in an environment of its own below .cache/.
+test-sdk: $(STAMP)
+	$(BIN)/python -m pytest -m sdk tests/sdk
+
+# Versions and hashes are pinned in requirements-dev.txt; the project itself is installed from the checkout.
+$(STAMP): requirements-dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "labelmirror needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# Renew the pins after a change of dependencies (needs pip-tools).
+lock:
+	pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe --no-header --extra dev -o requirements-dev.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,226 @@
+"""The errors of the program: each knows its code, its exit code and what a person can do about it.
+
+Libraries' errors are translated at the edge that met them. A conflict between two sides is no error: it is an
+outcome with every version kept. The published codes are listed in docs/operations.md.
+"""
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command (a published interface; docs/operations.md explains each)."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    HELD = 3
+    REFUSED = 4
+    LOCKED = 5
+    KEY_REFUSED = 6
+    NEEDS_REPAIR = 7
+    BUDGET = 8
+    DAMAGED = 10
+    UNREACHABLE = 11
+    DISK = 12
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+#: When several apply, the first of these is the one that a run exits with.
+EXIT_PRECEDENCE: tuple[ExitCode, ...] = (
+    ExitCode.USAGE,
+    ExitCode.NEEDS_REPAIR,
+    ExitCode.REFUSED,
+    ExitCode.DISK,
+    ExitCode.KEY_REFUSED,
+    ExitCode.HELD,
+    ExitCode.DAMAGED,
+    ExitCode.SOME_FAILED,
+    ExitCode.LOCKED,
+    ExitCode.UNREACHABLE,
+    ExitCode.BUDGET,
+)
+
+
+class LabelmirrorError(Exception):
+    """Something that a person must hear of: `message` says what and where, `hint` what to do about it."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[ExitCode] = ExitCode.SOME_FAILED
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(LabelmirrorError):
+    """A command line or a configuration that cannot be followed."""
+
+    code = "usage"
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(UsageError):
+    """A configuration file that cannot be used; the message names file, key and the nearest valid name."""
+
+    code = "config"
+
+
+class UnknownDataset(UsageError):
+    """The server is there, the dataset is not."""
+
+    code = "unknown_dataset"
+
+
+# --- what a server did ------------------------------------------------------------------------------------------
+
+
+class RemoteError(LabelmirrorError):
+    """The server answered with a refusal, or with something that cannot be understood."""
+
+    code = "remote"
+
+    def __init__(self, message: str, *, hint: str = "", status: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class ProtocolError(RemoteError):
+    """An answer that breaks the contract: a missing list key, HTML instead of JSON, a row without an id.
+
+    Never treated as "nothing there".
+    """
+
+    code = "protocol"
+
+
+class KeyRefused(RemoteError):
+    """401: the key or password is wrong or expired."""
+
+    code = "key_refused"
+    exit_code = ExitCode.KEY_REFUSED
+
+
+class RoleRefused(RemoteError):
+    """403: the key is valid, but its role may not do this."""
+
+    code = "role_refused"
+    exit_code = ExitCode.KEY_REFUSED
+
+
+class NotFound(RemoteError):
+    """404 or its like. For an image this is a hint, never yet a deletion."""
+
+    code = "not_found"
+
+
+class Rejected(RemoteError):
+    """The server understood and refused the content (409, 422 and their like)."""
+
+    code = "rejected"
+
+
+class Limited(RemoteError):
+    """429: the quota is spent for `retry_after_s` seconds and longer than this run may wait."""
+
+    code = "limited"
+    exit_code = ExitCode.BUDGET
+
+    def __init__(self, message: str, *, retry_after_s: float, hint: str = "") -> None:
+        super().__init__(message, hint=hint, status=429)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(RemoteError):
+    """The server could not be reached or kept answering 5xx; nothing was sent that could have had an effect."""
+
+    code = "unavailable"
+    exit_code = ExitCode.UNREACHABLE
+
+
+class OutcomeUnknown(RemoteError):
+    """The connection broke after a write was sent: it may or may not have been applied. Read back, never resend."""
+
+    code = "outcome_unknown"
+
+
+class UnsafeLink(RemoteError):
+    """A link of the server leads where this program does not go: another scheme, or a private address."""
+
+    code = "unsafe_link"
+
+
+class LinkExpired(RemoteError):
+    """The storage host refused a signed link (400, 401, 403, 410): a new one is needed."""
+
+    code = "link_expired"
+
+
+class BodyMismatch(RemoteError):
+    """Bytes arrived that are not what was announced: too few, too many, or not an image."""
+
+    code = "size_mismatch"
+
+
+class TooLarge(RemoteError):
+    """An answer passed a bound that this program sets on sizes, depth, pages or inflation."""
+
+    code = "too_large"
+
+
+# --- what is on this side ---------------------------------------------------------------------------------------
+
+
+class InvalidDocument(LabelmirrorError):
+    """A document that cannot be used: `pointer` is a JSON pointer into it, `line` a line of the file (1-based) or 0."""
+
+    code = "invalid_document"
+
+    def __init__(self, message: str, *, pointer: str = "", line: int = 0, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.pointer = pointer
+        self.line = line
+
+
+class DiskError(LabelmirrorError):
+    """The disk is full, read-only, or failed."""
+
+    code = "disk"
+    exit_code = ExitCode.DISK
+
+
+class MarkerMismatch(LabelmirrorError):
+    """The mirror's directory has no marker though it was mirrored before, or the marker of another store."""
+
+    code = "marker"
+    exit_code = ExitCode.REFUSED
+
+
+class GuardRefused(LabelmirrorError):
+    """A plan would remove or change more than goes without consent."""
+
+    code = "guard"
+    exit_code = ExitCode.REFUSED
+
+
+class Locked(LabelmirrorError):
+    """Another run works on this mirror."""
+
+    code = "locked"
+    exit_code = ExitCode.LOCKED
+
+
+class StateDamaged(LabelmirrorError):
+    """The state database is missing, unreadable or from a newer version."""
+
+    code = "state"
+    exit_code = ExitCode.NEEDS_REPAIR
+
+
+class BudgetSpent(LabelmirrorError):
+    """The run's own budget of requests or time is used up; what is done is recorded."""
+
+    code = "budget"
+    exit_code = ExitCode.BUDGET
