@@ -1,0 +1,48 @@
+"""Documents, their canonical digests, and the JSON they are made of."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import NewType
+
+JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
+JsonObject = Mapping[str, JsonValue]
+
+#: A document as parsed: the annotation list under "annotations", everything else carried along untouched.
+Document = JsonObject
+
+#: Hex SHA-256 of a document's canonical form: equal digests mean that people see the same annotations.
+Digest = NewType("Digest", str)
+
+#: Hex SHA-256 of bytes as they lie on disk: names a stored content.
+ContentId = NewType("ContentId", str)
+
+
+def content_id(data: bytes) -> ContentId:
+    """Name these bytes."""
+    return ContentId(hashlib.sha256(data).hexdigest())
+
+
+def canonical(value: JsonValue) -> JsonValue:
+    """The same value with every number in one spelling: 1.0 becomes 1, -0.0 becomes 0. Raises ValueError on NaN."""
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - the definition of NaN
+            msg = "NaN and infinity are no JSON numbers"
+            raise ValueError(msg)
+        return int(value) if value.is_integer() else value
+    if isinstance(value, Mapping):
+        return {key: canonical(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [canonical(item) for item in value]
+    return value
+
+
+def digest_of(value: JsonValue) -> Digest:
+    """Hash a value by its canonical JSON: sorted keys, no spaces, one spelling for each number."""
+    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return Digest(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def render(document: Document) -> bytes:
+    """A document as it lies in the mirror: two-space indent, keys in the order they came, UTF-8, a final newline."""
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "surrogatepass")

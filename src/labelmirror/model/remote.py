@@ -1,0 +1,144 @@
+"""What a server says: datasets, listing rows, readings of documents, and what it can do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from labelmirror.model.document import Digest, JsonObject
+from labelmirror.model.keys import DocumentKey
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset as the server describes it. `images` and `annotations` are None where the server gives no count.
+
+    `categories` are the server's own objects, kept for dataset.json and for validation before a push. `details` is the
+    provider's own: what it must remember between calls to address the dataset.
+    """
+
+    id: str
+    name: str
+    images: int | None
+    annotations: int | None
+    categories: Sequence[JsonObject] = ()
+    details: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A server's sign that something may have changed, as opaque text.
+
+    A strong token moves whenever the content does. A weak one may stand still while content changes (a moved box
+    keeps the count): equal weak tokens may skip a read, and never justify a push or a delete.
+    """
+
+    text: str
+    strong: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDocument:
+    """One document of a listed image. `token` is None where the listing shows nothing; `empty` when it shows no annotation."""
+
+    set: str
+    token: Token | None
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListedImage:
+    """One row of a listing. Names are the server's own and hostile until mapped to a path.
+
+    `directory` uses "/" between parts and is "" for the root. `size_bytes`, `width_px` and `height_px` are None where
+    the server does not say. `md5` is the server's content hash in hex, where it has one. `annotations` is the number of
+    annotations that the listing claims. `extra` is the server's row, for composing documents; never links that expire.
+    """
+
+    id: str
+    directory: str
+    name: str
+    status: str | None
+    size_bytes: int | None
+    width_px: int | None
+    height_px: int | None
+    md5: str | None
+    annotations: int | None
+    documents: tuple[ListedDocument, ...]
+    extra: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ListingEnd:
+    """What a pass over a listing showed beside its rows: the material of a proof of completeness.
+
+    `announced` is the total that the server stated, None where it stated none; `steady` is False when that total or the
+    chain of pages moved or broke during the pass.
+    """
+
+    announced: int | None
+    steady: bool
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A document as the server held it when it was read.
+
+    `data` is the document as it would lie in the mirror; None means that the server said the image is not there, which
+    is a hint and not yet a deletion. `annotations` is their number.
+    """
+
+    key: DocumentKey
+    data: bytes | None
+    digest: Digest | None
+    annotations: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadWay:
+    """One way to learn the documents' contents, with its price in requests.
+
+    Reading n documents costs `fixed_requests` + ceil(n / `documents_per_request`); a way that `covers_all` brings every
+    document of the dataset for the fixed price, wanted or not. `fidelity` breaks ties: higher is closer to the server's
+    own file.
+    """
+
+    name: str
+    fixed_requests: int
+    documents_per_request: int
+    covers_all: bool = False
+    fidelity: int = 0
+
+    def requests(self, documents: int) -> int:
+        """The price of reading this many documents."""
+        if documents == 0:
+            return 0
+        if self.covers_all:
+            return self.fixed_requests
+        return self.fixed_requests + -(-documents // self.documents_per_request)
+
+
+class ChangeSignal(Enum):
+    """How much a listing says about changes of documents."""
+
+    STRONG = "strong"
+    WEAK = "weak"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a provider can do, as values that planning asks instead of asking which server it is.
+
+    `safety_level`: 2 per-annotation writes, 1 re-read, count and read-back, 0 neither. `listing_page` is the number of
+    rows that the cheapest listing returns in one answer. `image_batch` is how many images one request for links serves
+    (0: no links, one request each).
+    """
+
+    generation: str
+    signal: ChangeSignal
+    listing_page: int
+    image_batch: int
+    safety_level: int
+    has_sets: bool = False
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,118 @@
+"""What the state remembers of one image and one document, and the rows that planning reads.
+
+A row joins three sides: local (the file and when it was last looked at), base (what both sides last agreed on) and
+remote (what the last listing showed and what was read since).
+"""
+
+from dataclasses import dataclass
+
+from labelmirror.model.document import ContentId, Digest
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.remote import ListedImage, Token
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """What tells cheaply that a file was not touched. Times in nanoseconds since 1970."""
+
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """An image that has a place in the mirror.
+
+    `place` is its path below images/ without that prefix, and its document's below annotations/ without ".json".
+    `sha256`, `size_bytes` and `stat` are of the file as it was last placed or verified, None before that.
+    """
+
+    id: str
+    directory: str
+    name: str
+    place: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+    stat: FileStat | None = None
+
+    @property
+    def path(self) -> str:
+        """The file's path, relative to the mirror."""
+        return f"images/{self.place}"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What both sides last agreed on. `token` is what the listing showed then; None makes the next look read again."""
+
+    digest: Digest
+    content: ContentId
+    token: Token | None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A working file when it was last looked into. `digest` is None when it was invalid, for the reason in `problem`."""
+
+    stat: FileStat
+    digest: Digest | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSeen:
+    """A document on the server: what the last listing showed, and the last reading of it.
+
+    `read_token` is the listing's token when it was read and `read_at_s` the wall-clock time of it; `read_content` names
+    the stored content. All three are None when it was not read since base was recorded.
+    """
+
+    token: Token | None
+    empty: bool
+    read_digest: Digest | None = None
+    read_content: ContentId | None = None
+    read_token: Token | None = None
+    read_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """Three sides of one document. `listed` says whether the newest listing showed its image."""
+
+    key: DocumentKey
+    path: str
+    base: Base | None
+    local: LocalFile | None
+    remote: RemoteSeen | None
+    listed: bool
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """Two sides of one image's bytes: the record of the file, and the newest listing's row (None: not in it).
+
+    `present` is the file as the scan of this run saw it, None when it is missing.
+    """
+
+    id: str
+    record: ImageRecord | None
+    listed: ListedImage | None
+    present: FileStat | None
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorFacts:
+    """What is known of a whole mirror. Times are wall-clock seconds, None for never."""
+
+    store_id: str
+    dataset_id: str | None = None
+    dataset_name: str | None = None
+    last_sync_s: float | None = None
+    last_full_check_s: float | None = None
+    listing_complete: bool = False
+    listing_at_s: float | None = None
+    announced_images: int | None = None
+    safety_level: int | None = None
