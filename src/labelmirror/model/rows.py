@@ -5,6 +5,7 @@ remote (what the last listing showed and what was read since).
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 from labelmirror.model.document import ContentId, Digest
 from labelmirror.model.keys import DocumentKey
@@ -21,12 +22,21 @@ class FileStat:
     inode: int
 
 
+class ImageCondition(Enum):
+    """What the last scan or check found at an image's path."""
+
+    INTACT = "intact"
+    MISSING = "missing"
+    DAMAGED = "damaged"
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """An image that has a place in the mirror.
 
     `place` is its path below images/ without that prefix, and its document's below annotations/ without ".json".
-    `sha256`, `size_bytes` and `stat` are of the file as it was last placed or verified, None before that.
+    `sha256`, `size_bytes` and `stat` are of the file as it was last placed or verified; all None before that, and then
+    `condition` is MISSING.
     """
 
     id: str
@@ -36,6 +46,7 @@ class ImageRecord:
     size_bytes: int | None = None
     sha256: str | None = None
     stat: FileStat | None = None
+    condition: ImageCondition = ImageCondition.MISSING
 
     @property
     def path(self) -> str:
@@ -79,9 +90,14 @@ class RemoteSeen:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
-    """Three sides of one document. `listed` says whether the newest listing showed its image."""
+    """Three sides of one document.
+
+    `place` is its image's (see ImageRecord), `path` its own file, relative to the mirror. `listed` says whether the
+    newest listing showed the document, `status` its image's status there.
+    """
 
     key: DocumentKey
+    place: str
     path: str
     base: Base | None
     local: LocalFile | None
@@ -92,15 +108,11 @@ class DocumentRow:
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """Two sides of one image's bytes: the record of the file, and the newest listing's row (None: not in it).
-
-    `present` is the file as the scan of this run saw it, None when it is missing.
-    """
+    """Two sides of one image's bytes: the record of the file, and the newest listing's row (None: not in it)."""
 
     id: str
     record: ImageRecord | None
     listed: ListedImage | None
-    present: FileStat | None
 
 
 @dataclass(frozen=True, slots=True)

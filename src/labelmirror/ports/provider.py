@@ -1,0 +1,131 @@
+"""A server, as the engine sees it: narrow, with its differences declared as values.
+
+The laws that every implementation keeps are in tests/contracts/provider.py.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from labelmirror.model.document import Digest, Document, JsonObject, JsonValue
+from labelmirror.model.keys import DatasetRef
+from labelmirror.model.remote import (
+    Capabilities,
+    Dataset,
+    ListedDocument,
+    ListedImage,
+    ListingEnd,
+    Reading,
+    ReadWay,
+)
+
+
+class DocumentFormat(Protocol):
+    """What a kind of server's documents look like. Pure: no I/O, no clock."""
+
+    def parse(self, data: bytes) -> Document:
+        """Read a working document. Raises InvalidDocument with pointer and line for anything that is not one."""
+        ...
+
+    def digest(self, document: Document) -> Digest:
+        """Hash what people edit: key order, number spelling, defaults, order of annotations and server-filled fields do not count."""
+        ...
+
+    def annotations(self, document: Document) -> Sequence[JsonObject]:
+        """The annotation list, in the document's order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStream:
+    """Bytes of an image on their way. `offset` is 0 when the server started over; `validator` is strong, or None.
+
+    `size_bytes` is the whole image's size as announced by this answer, None when it announced none.
+    """
+
+    offset: int
+    size_bytes: int | None
+    validator: str | None
+    chunks: AsyncIterator[bytes]
+
+
+class ImageSource(Protocol):
+    """Image bytes of one batch of wanted images. Links are taken late, shared, and renewed once for all who wait."""
+
+    def open(
+        self, image: ListedImage, *, offset: int = 0, validator: str | None = None
+    ) -> AbstractAsyncContextManager[ImageStream]:
+        """Start receiving an image, from `offset` on if the server agrees and its strong validator is still `validator`.
+
+        Retries what is safe and renews expired links by itself. Raises RemoteError when that did not help.
+        """
+        ...
+
+
+class ProviderMemory(Protocol):
+    """A few small facts that a provider keeps from run to run (the generation found, an export left behind)."""
+
+    async def get(self, name: str) -> JsonValue:
+        """What was put under this name, None if nothing was."""
+        ...
+
+    async def put(self, name: str, value: JsonValue) -> None:
+        """Remember, durably; None forgets."""
+        ...
+
+
+#: Takes over one page of listing rows; returning means that they are on record.
+PageSink = Callable[[Sequence[ListedImage]], Awaitable[None]]
+
+
+class Provider(Protocol):
+    """One server with one key. Every request passes the server's pacer; every error is a RemoteError."""
+
+    @property
+    def format(self) -> DocumentFormat:
+        """How this kind of server's documents look."""
+        ...
+
+    async def capabilities(self) -> Capabilities:
+        """What the server can do; asks it the first time."""
+        ...
+
+    async def datasets(self) -> Sequence[Dataset]:
+        """All datasets that the key may see."""
+        ...
+
+    async def dataset(self, ref: DatasetRef) -> Dataset:
+        """The dataset meant. Raises UnknownDataset, naming the nearest names."""
+        ...
+
+    async def list_images(self, dataset: Dataset, sink: PageSink) -> ListingEnd:
+        """Pass once over the unfiltered listing, handing each page to `sink`; rows may repeat.
+
+        Never takes a missing list for an empty one: raises ProtocolError.
+        """
+        ...
+
+    async def confirm_absent(self, dataset: Dataset, images: Sequence[str]) -> frozenset[str]:
+        """Ask for each of these images by itself; the ones that the server says are gone. Costs a request each."""
+        ...
+
+    async def read_ways(self, dataset: Dataset) -> Sequence[ReadWay]:
+        """The ways in which documents of this dataset can be read now, with their prices."""
+        ...
+
+    def read(self, dataset: Dataset, way: ReadWay, wanted: AsyncIterator[ListedImage]) -> AsyncIterator[Reading]:
+        """Read documents of these images in one of `read_ways`; a way that covers all may bring others too.
+
+        `wanted` is drawn from as needed. What a way could not bring is simply missing from the result. Raises
+        RoleRefused or Rejected when this way is not open to this key or dataset; another way may be.
+        """
+        ...
+
+    def empty(self, dataset: Dataset, image: ListedImage, document: ListedDocument) -> Reading:
+        """The document of an image of which the listing says that it has no annotation. Pure."""
+        ...
+
+    def images(self, dataset: Dataset, wanted: int) -> AbstractAsyncContextManager[ImageSource]:
+        """A source of image bytes, told how many images will be asked for, so that it can choose the cheapest way."""
+        ...

@@ -1,0 +1,158 @@
+"""What the program remembers of one mirror between runs.
+
+Every call is one transaction, durable when it returns. Rows come in pages, in the order of their keys, so that memory
+does not grow with the dataset. The laws are in tests/contracts/state.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from labelmirror.model.document import ContentId, Digest
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.remote import ListedImage, Reading, Token
+from labelmirror.model.rows import Base, DocumentRow, FileStat, ImageRecord, ImageRow, LocalFile, MirrorFacts
+from labelmirror.model.trouble import Trouble
+from labelmirror.ports.provider import ProviderMemory
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecorded:
+    """A document that both sides now hold: base and the local file as it was placed or found."""
+
+    key: DocumentKey
+    path: str
+    base: Base
+    local: LocalFile
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A listed image without a place, or whose name or directory changed since it got one.
+
+    `group` is the number of listed images whose folded path is the same and that have no place yet; `taken` says that a
+    recorded place is equal to it when folded.
+    """
+
+    image: ListedImage
+    record: ImageRecord | None
+    group: int
+    taken: bool
+
+
+class MirrorState(Protocol):
+    """The memory of one mirror. Raises StateDamaged when it cannot be trusted."""
+
+    memory: ProviderMemory
+
+    async def facts(self) -> MirrorFacts:
+        """What is known of the mirror as a whole."""
+        ...
+
+    async def set_facts(self, facts: MirrorFacts) -> None:
+        """Replace them."""
+        ...
+
+    # --- looking at the server -------------------------------------------------------------------------------------
+
+    async def begin_listing(self) -> None:
+        """Start a new listing: rows of earlier ones no longer count as listed, readings stay."""
+        ...
+
+    async def add_listed(self, images: Sequence[ListedImage], folds: Sequence[str]) -> None:
+        """Put rows of the present listing on record (again is harmless). `folds` are their folded paths."""
+        ...
+
+    async def listed_count(self) -> int:
+        """The number of distinct images in the present listing."""
+        ...
+
+    async def listed(self, ids: Sequence[str]) -> Sequence[ListedImage]:
+        """These rows of the present listing, in the order of `ids`; unknown ids are left out."""
+        ...
+
+    async def add_readings(self, readings: Sequence[tuple[Reading, Token | None]], at_s: float) -> None:
+        """Put readings on record with the token that the listing shows for them; a content equal to base is not stored twice."""
+        ...
+
+    async def drop_readings(self, keys: Sequence[DocumentKey]) -> None:
+        """Forget readings that are no longer to be relied on."""
+        ...
+
+    # --- rows ------------------------------------------------------------------------------------------------------
+
+    async def image_rows(self, after: str | None, limit: int) -> Sequence[ImageRow]:
+        """The next images that are on record or listed, by id."""
+        ...
+
+    async def document_rows(self, after: DocumentKey | None, limit: int) -> Sequence[DocumentRow]:
+        """The next documents that have a base, a local file or a place in the listing, by key."""
+        ...
+
+    async def rows_of_image(self, image: str) -> Sequence[DocumentRow]:
+        """All documents of one image."""
+        ...
+
+    async def unplaced(self, after: tuple[str, str] | None, limit: int) -> Sequence[Unplaced]:
+        """The next images to be given a place, by (folded path, id); groups are never torn: the last one is completed."""
+        ...
+
+    async def folded_places(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The folded forms of (recorded files, recorded folders)."""
+        ...
+
+    async def known_paths(self, paths: Sequence[str]) -> frozenset[str]:
+        """Which of these paths (with images/ or annotations/) belong to a record."""
+        ...
+
+    async def contents(self, ids: Sequence[ContentId]) -> Mapping[ContentId, bytes]:
+        """Stored document contents."""
+        ...
+
+    # --- recording -------------------------------------------------------------------------------------------------
+
+    async def record_images(self, records: Sequence[ImageRecord]) -> None:
+        """Put images on record, replacing what was known of them."""
+        ...
+
+    async def record_documents(self, records: Sequence[DocumentRecorded]) -> None:
+        """Record base and local file. The base's content must be on record as a reading or as a base already."""
+        ...
+
+    async def record_local(self, found: Sequence[tuple[DocumentKey, LocalFile | None]]) -> None:
+        """What the scan found at documents' paths; None for a missing file."""
+        ...
+
+    async def record_tokens(self, tokens: Sequence[tuple[DocumentKey, Token | None]]) -> None:
+        """The listing's tokens under which base is known to be what the server holds; readings equal to base are dropped."""
+        ...
+
+    async def record_strays(self, found: Sequence[tuple[str, FileStat, Digest | None]]) -> None:
+        """Replace the list of files in the mirror that belong to no record (path, stat, digest of a document)."""
+        ...
+
+    async def strays(self) -> Sequence[str]:
+        """Their paths, sorted."""
+        ...
+
+    async def forget_images(self, ids: Sequence[str]) -> None:
+        """Forget images, with their documents and readings."""
+        ...
+
+    async def forget_documents(self, keys: Sequence[DocumentKey]) -> None:
+        """Forget base and local file of these documents."""
+        ...
+
+    # --- what went wrong -------------------------------------------------------------------------------------------
+
+    async def set_troubles(self, troubles: Sequence[Trouble]) -> None:
+        """Replace the list of failed and held items of this mirror by that of the newest run."""
+        ...
+
+    async def troubles(self) -> Sequence[Trouble]:
+        """Failed and held items, as the newest run left them."""
+        ...
+
+    async def compact(self) -> None:
+        """Drop contents that nothing refers to any more."""
+        ...

@@ -1,0 +1,150 @@
+"""The mirror's directory. All paths are relative to it, with "/" between parts, and were made safe beforehand.
+
+Nothing below the directory is followed through a symbolic link. Batches are durable (one round of fsync) when the call
+returns. The laws are in tests/contracts/tree.py.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from labelmirror.model.rows import FileStat
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """Says whose directory this is: without it a run does not start."""
+
+    store_id: str
+    mirror: str
+
+
+class PartialFile(Protocol):
+    """A file on its way in, kept over a crash so that it can be resumed.
+
+    Not visible at its path until it is placed.
+    """
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes already there."""
+        ...
+
+    @property
+    def validator(self) -> str | None:
+        """The strong validator under which they came; None: they cannot be resumed."""
+        ...
+
+    async def restart(self, validator: str | None) -> None:
+        """Drop what is there and begin under this validator."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Append."""
+        ...
+
+    async def discard(self) -> None:
+        """Remove it."""
+        ...
+
+    async def head(self, size_bytes: int) -> bytes:
+        """The first bytes, for a look at what it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One file to put in place: whole, or not at all.
+
+    `expected` is the stat that the working file must still have (None: must not be there); else it is left alone and
+    reported as CHANGED. A replaced file goes to history under `run`.
+    """
+
+    path: str
+    source: bytes | PartialFile
+    expected: FileStat | None
+    run: str
+
+
+class PlaceOutcome(Enum):
+    """What became of a placement."""
+
+    PLACED = "placed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Result of one placement. `stat` and `sha256` are of the placed file; both None when the outcome is CHANGED."""
+
+    outcome: PlaceOutcome
+    stat: FileStat | None
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HashedFile:
+    """A file that was read whole. `sha256` in hex."""
+
+    stat: FileStat
+    sha256: str
+
+
+class WorkingTree(Protocol):
+    """The working directory of one mirror. Raises DiskError when the disk is full, read-only or failing."""
+
+    async def marker(self) -> Marker | None:
+        """The marker, None if there is none. Raises MarkerMismatch when it cannot be read."""
+        ...
+
+    async def write_marker(self, marker: Marker) -> None:
+        """Claim the directory (made if missing), durably."""
+        ...
+
+    async def stat_many(self, paths: Sequence[str]) -> Sequence[FileStat | None]:
+        """Stat regular files; None for what is missing, is no regular file, or lies behind a symbolic link."""
+        ...
+
+    def walk(self) -> AsyncIterator[Sequence[str]]:
+        """All regular files below images/ and annotations/, in pages. Files of this program on their way are left out."""
+        ...
+
+    async def read(self, path: str, *, limit_bytes: int) -> tuple[bytes, FileStat] | None:
+        """A small file whole with the stat it had while it was read; None if missing. Raises TooLarge above the limit."""
+        ...
+
+    async def hash_many(self, paths: Sequence[str]) -> Sequence[HashedFile | None]:
+        """Read files and hash them; None for what is missing."""
+        ...
+
+    async def place(self, placements: Sequence[Placement]) -> Sequence[Placed]:
+        """Put files in place: temporary file in the same folder, hash, fsync, history, rename; then fsync the folders."""
+        ...
+
+    async def keep(self, paths: Sequence[str], *, run: str) -> None:
+        """Link the present versions of these files into history; missing ones are skipped."""
+        ...
+
+    async def retire(self, paths: Sequence[str], *, run: str) -> None:
+        """Move files to the trash under `run`; missing ones are skipped, emptied folders are removed."""
+        ...
+
+    async def move(self, pairs: Sequence[tuple[str, str]]) -> Sequence[bool]:
+        """Rename files (from, to); True where it is done, or was done before: source missing and target there.
+
+        False, and nothing done, where both or neither are there.
+        """
+        ...
+
+    async def partial(self, path: str) -> PartialFile:
+        """The file on its way to `path`, empty if there is none yet."""
+        ...
+
+    async def write_summary(self, summary: Mapping[str, object]) -> None:
+        """Write dataset.json."""
+        ...
+
+    async def drop_leftovers(self) -> None:
+        """Remove temporary files of a run that died; partial files that can be resumed stay."""
+        ...
