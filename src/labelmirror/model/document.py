@@ -14,6 +14,9 @@ Document = JsonObject
 #: Hex SHA-256 of a document's canonical form: equal digests mean that people see the same annotations.
 Digest = NewType("Digest", str)
 
+#: How many annotations of each category a document has: small enough to keep in every row, enough for the guards.
+Counts = Mapping[str, int]
+
 #: Hex SHA-256 of bytes as they lie on disk: names a stored content.
 ContentId = NewType("ContentId", str)
 

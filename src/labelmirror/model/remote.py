@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from labelmirror.model.document import Digest, JsonObject
+from labelmirror.model.document import Counts, Digest, JsonObject
 from labelmirror.model.keys import DocumentKey
 
 
@@ -85,13 +85,13 @@ class Reading:
     """A document as the server held it when it was read.
 
     `data` is the document as it would lie in the mirror; None means that the server said the image is not there, which
-    is a hint and not yet a deletion. `annotations` is their number.
+    is a hint and not yet a deletion.
     """
 
     key: DocumentKey
     data: bytes | None
     digest: Digest | None
-    annotations: int
+    counts: Counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ remote (what the last listing showed and what was read since).
 from dataclasses import dataclass
 from enum import Enum
 
-from labelmirror.model.document import ContentId, Digest
+from labelmirror.model.document import ContentId, Counts, Digest
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import ListedImage, Token
 
@@ -60,6 +60,7 @@ class Base:
 
     digest: Digest
     content: ContentId
+    counts: Counts
     token: Token | None
 
 
@@ -69,6 +70,7 @@ class LocalFile:
 
     stat: FileStat
     digest: Digest | None
+    counts: Counts
     problem: str | None = None
 
 
@@ -84,6 +86,7 @@ class RemoteSeen:
     empty: bool
     read_digest: Digest | None = None
     read_content: ContentId | None = None
+    read_counts: Counts | None = None
     read_token: Token | None = None
     read_at_s: float | None = None
 

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from labelmirror.model.document import Digest, Document, JsonObject, JsonValue
+from labelmirror.model.document import Counts, Digest, Document, JsonObject, JsonValue
 from labelmirror.model.keys import DatasetRef
 from labelmirror.model.remote import (
     Capabilities,
@@ -34,6 +34,10 @@ class DocumentFormat(Protocol):
 
     def annotations(self, document: Document) -> Sequence[JsonObject]:
         """The annotation list, in the document's order."""
+        ...
+
+    def counts(self, document: Document) -> Counts:
+        """How many annotations of each category it has."""
         ...
 
 
