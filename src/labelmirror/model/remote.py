@@ -142,3 +142,37 @@ class Capabilities:
     safety_level: int
     has_sets: bool = False
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What was sent to a server since the program started. `limited` counts 429 answers; `waited_s` is for the quota."""
+
+    api: int = 0
+    storage: int = 0
+    limited: int = 0
+    waited_s: float = 0.0
+
+    def since(self, earlier: "Traffic") -> "Traffic":
+        """The difference to an earlier count."""
+        return Traffic(
+            self.api - earlier.api,
+            self.storage - earlier.storage,
+            self.limited - earlier.limited,
+            self.waited_s - earlier.waited_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What the server still allows, as far as it is known.
+
+    `usable` is what bulk work may spend now (None: no limit is known), `remaining` the same without the reserve that is
+    left to others. `limit` per `window_s` seconds; `resets_in_s` is the time until more is allowed.
+    """
+
+    usable: int | None = None
+    remaining: int | None = None
+    limit: int | None = None
+    window_s: float | None = None
+    resets_in_s: float | None = None

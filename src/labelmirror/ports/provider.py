@@ -16,8 +16,10 @@ from labelmirror.model.remote import (
     ListedDocument,
     ListedImage,
     ListingEnd,
+    Quota,
     Reading,
     ReadWay,
+    Traffic,
 )
 
 
@@ -93,6 +95,14 @@ class Provider(Protocol):
 
     async def capabilities(self) -> Capabilities:
         """What the server can do; asks it the first time."""
+        ...
+
+    def traffic(self) -> Traffic:
+        """What was sent to this server so far."""
+        ...
+
+    def quota(self) -> Quota:
+        """What the server still allows."""
         ...
 
     async def datasets(self) -> Sequence[Dataset]:
