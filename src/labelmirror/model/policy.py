@@ -1,0 +1,54 @@
+"""What a configuration wants of one mirror, as planning and the engine need it."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Content(Enum):
+    """What a mirror holds."""
+
+    ALL = "all"
+    IMAGES = "images"
+    ANNOTATIONS = "annotations"
+
+    @property
+    def images(self) -> bool:
+        """Whether image files are mirrored."""
+        return self is not Content.ANNOTATIONS
+
+    @property
+    def annotations(self) -> bool:
+        """Whether documents are mirrored."""
+        return self is not Content.IMAGES
+
+
+class OnRemoteDelete(Enum):
+    """What happens to local files whose image the server no longer has."""
+
+    TRASH = "trash"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorPolicy:
+    """The wishes of one `[datasets.NAME]` entry. `statuses` is the filter; None takes every image."""
+
+    content: Content = Content.ALL
+    push: bool = False
+    on_remote_delete: OnRemoteDelete = OnRemoteDelete.TRASH
+    statuses: frozenset[str] | None = None
+    full_check_every_s: float = 24 * 3600.0
+    history_s: float = 90 * 24 * 3600.0
+    trash_s: float = 90 * 24 * 3600.0
+
+    def selects(self, status: str | None) -> bool:
+        """Whether an image of this status passes the filter."""
+        return self.statuses is None or status in self.statuses
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Numbers that a person gave to lift a guard; None where none was given."""
+
+    deletes: int | None = None
+    changes: int | None = None

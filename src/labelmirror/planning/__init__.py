@@ -1,0 +1,4 @@
+"""Every decision of the program, as pure functions of values: no async, no clock, no logger, no I/O.
+
+May import `model` only.
+"""

@@ -1,0 +1,144 @@
+"""Guards: may this plan run as it is? Decided on the numbers of the whole plan, before its first step.
+
+A tripped guard stops deletes, overwriting pulls and pushes of its mirror; what only adds goes on. Consent is a number,
+never a switch, and never in the configuration: whoever gives it has read how much is at stake.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from labelmirror.model.actions import ImageAction, Refusal
+from labelmirror.model.document import Counts
+from labelmirror.model.policy import Consent
+from labelmirror.planning.classify import Outcome
+from labelmirror.planning.plan import DocumentPlan, ImagePlan, local_side
+
+REMOVALS_MIN, REMOVALS_PERCENT = 20, 10
+VANISHING_MIN, VANISHING_PERCENT = 50, 5
+CATEGORY_MIN = 20
+CHANGED_MIN, CHANGED_PERCENT = 50, 90
+EXAMPLES = 5
+
+
+@dataclass(slots=True)
+class Tally:
+    """The numbers of a plan, gathered row by row. Its size does not depend on the dataset's."""
+
+    base_images: int = 0
+    base_documents: int = 0
+    listed_images: int = 0
+    local_files: int = 0
+    removals: int = 0
+    vanishing: int = 0
+    changed_here: int = 0
+    changed_there: int = 0
+    changing: int = 0
+    base_annotations: int = 0
+    base_categories: Counter[str] = field(default_factory=Counter)
+    lost_categories: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    image_actions: Counter[ImageAction] = field(default_factory=Counter)
+    image_bytes: int = 0
+    unselected: int = 0
+    removed_examples: list[str] = field(default_factory=list)
+    changed_examples: list[str] = field(default_factory=list)
+
+    def add_image(self, plan: ImagePlan) -> None:
+        """Count one image."""
+        record, listed = plan.row.record, plan.row.listed
+        self.image_actions[plan.action] += 1
+        self.listed_images += listed is not None
+        if record is not None:
+            self.base_images += 1
+            self.local_files += record.stat is not None and record.condition.value != "missing"
+        if plan.action in {ImageAction.RETIRE, ImageAction.KEEP}:
+            self.removals += plan.action is ImageAction.RETIRE
+            if record is not None and plan.action is ImageAction.RETIRE:
+                _example(self.removed_examples, record.path)
+        if plan.action in {ImageAction.PULL, ImageAction.REPLACE} and listed is not None:
+            self.image_bytes += listed.size_bytes or 0
+
+    def add_document(self, plan: DocumentPlan) -> None:
+        """Count one document."""
+        row = plan.row
+        self.outcomes[plan.outcome] += 1
+        self.unselected += not plan.selected
+        self.local_files += row.local is not None
+        if row.base is None:
+            return
+        self.base_documents += 1
+        self.base_annotations += sum(row.base.counts.values())
+        self.base_categories.update(row.base.counts)
+        local = local_side(row)
+        self.changed_here += isinstance(local, str) and local != row.base.digest
+        self.changed_there += isinstance(plan.remote.side, str) and plan.remote.side != row.base.digest
+        if plan.overwrites:
+            self._add_loss(row.path, row.base.counts, plan.remote.counts)
+
+    def _add_loss(self, path: str, before: Counts, after: Counts) -> None:
+        self.changing += 1
+        lost = _losses(before, after)
+        if lost:
+            self.vanishing += sum(lost.values())
+            self.lost_categories.update(lost)
+            _example(self.changed_examples, path)
+
+
+def _losses(before: Counts, after: Counts) -> Mapping[str, int]:
+    return {name: had - after.get(name, 0) for name, had in before.items() if had > after.get(name, 0)}
+
+
+def _example(examples: list[str], path: str) -> None:
+    if len(examples) < EXAMPLES:
+        examples.append(path)
+
+
+def check(tally: Tally, consent: Consent) -> Refusal | None:
+    """The first guard that the plan trips, None if it may run. `consent` lifts a guard if it covers the planned count."""
+    return _check_deletes(tally, consent.deletes) or _check_changes(tally, consent.changes)
+
+
+def _check_deletes(tally: Tally, consented: int | None) -> Refusal | None:
+    if consented is not None and tally.removals <= consented:
+        return None
+    limit = consented if consented is not None else _threshold(tally.base_images, REMOVALS_MIN, REMOVALS_PERCENT)
+    emptied = tally.base_images > 0 and tally.listed_images == 0
+    if tally.removals > limit or (emptied and tally.removals):
+        rule = "the server lists no image any more" if emptied else "images gone on the server"
+        return Refusal(
+            rule,
+            tally.removals,
+            0 if emptied and consented is None else limit,
+            tally.base_images,
+            tuple(tally.removed_examples),
+            f"--allow-deletes {tally.removals}",
+        )
+    return None
+
+
+def _check_changes(tally: Tally, consented: int | None) -> Refusal | None:
+    override = f"--allow-changes {tally.changing}"
+    examples = tuple(tally.changed_examples)
+    if consented is not None:
+        if tally.changing <= consented:
+            return None
+        return Refusal("documents to change", tally.changing, consented, tally.base_documents, examples, override)
+    limit = _threshold(tally.base_annotations, VANISHING_MIN, VANISHING_PERCENT)
+    if tally.vanishing > limit:
+        return Refusal("annotations to vanish", tally.vanishing, limit, tally.base_annotations, examples, override)
+    for name, lost in sorted(tally.lost_categories.items()):
+        had = tally.base_categories[name]
+        if had >= CATEGORY_MIN and lost >= had:
+            return Refusal(f"the last annotations of category {name!r} to vanish", lost, 0, had, examples, override)
+    most = max(tally.changed_here, tally.changed_there)
+    if tally.base_documents >= CHANGED_MIN and 100 * most >= CHANGED_PERCENT * tally.base_documents:
+        limit = tally.base_documents * CHANGED_PERCENT // 100
+        return Refusal("documents changed on one side", most, limit, tally.base_documents, examples, override)
+    if tally.base_documents + tally.base_images > 0 and tally.local_files == 0:
+        return Refusal("files missing here", tally.base_images, 0, tally.base_images, (), "")
+    return None
+
+
+def _threshold(base: int, least: int, percent: int) -> int:
+    return max(least, base * percent // 100)

@@ -1,0 +1,152 @@
+"""From rows to decisions: what each document and each image of a mirror needs in this run.
+
+A plan is not a list that is kept: it is what these functions say of rows that stand still while a run goes over them,
+page by page. So the memory of a plan does not grow with the dataset, and a dry run is the same pass with the actions
+left out.
+"""
+
+from dataclasses import dataclass
+
+from labelmirror.model.actions import ImageAction
+from labelmirror.model.document import Counts
+from labelmirror.model.policy import MirrorPolicy, OnRemoteDelete
+from labelmirror.model.rows import DocumentRow, ImageCondition, ImageRow, RemoteSeen
+from labelmirror.model.trouble import HoldReason
+from labelmirror.planning.classify import Outcome, Side, Verdict, Void, classify
+
+#: A document that loses at least this many annotations, and at least half of them, is held by itself.
+SHRUNK_MIN = 10
+#: Readings of an earlier run that ended early are relied on for this long, while the listing shows the same token.
+READING_REUSE_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the server established, beside the rows.
+
+    `complete` says that the listing is proven to be whole; `confirmed_absent` are the images whose absence was
+    confirmed a second time. `full_check` distrusts weak tokens. `started_s` is the wall-clock time at its start.
+    """
+
+    started_s: float
+    complete: bool
+    confirmed_absent: frozenset[str]
+    full_check: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteView:
+    """The remote side of one document as far as it is known. `read` means that it was read, not guessed from a token."""
+
+    side: Side
+    counts: Counts
+    read: bool
+    needs_reading: bool
+
+
+def remote_view(row: DocumentRow, look: Look) -> RemoteView:
+    """Work out what the server holds of a document, and whether it has to be read for that."""
+    if not row.listed:
+        absent = look.complete and row.key.image in look.confirmed_absent
+        return RemoteView(Void.ABSENT if absent else Void.UNKNOWN, {}, read=False, needs_reading=False)
+    seen = row.remote
+    if seen is not None and seen.read_digest is not None and _reading_holds(seen, look):
+        return RemoteView(seen.read_digest, seen.read_counts or {}, read=True, needs_reading=False)
+    if row.base is not None and seen is not None and seen.token is not None and seen.token == row.base.token:
+        if seen.token.strong or not look.full_check:
+            return RemoteView(row.base.digest, row.base.counts, read=False, needs_reading=False)
+    return RemoteView(Void.UNKNOWN, {}, read=False, needs_reading=True)
+
+
+def _reading_holds(seen: RemoteSeen, look: Look) -> bool:
+    if seen.read_at_s is None:
+        return False
+    if seen.read_at_s >= look.started_s:
+        return True
+    return (
+        seen.read_token is not None
+        and seen.read_token == seen.token
+        and seen.read_at_s >= look.started_s - READING_REUSE_S
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPlan:
+    """What one document needs. `after` are the counts that the losing side will have, where something is replaced."""
+
+    row: DocumentRow
+    verdict: Verdict
+    remote: RemoteView
+    selected: bool
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict's outcome."""
+        return self.verdict.outcome
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether carrying it out replaces content that is here: not additive, so the guards have a say."""
+        return self.outcome is Outcome.PULL and self.row.local is not None
+
+
+def plan_document(row: DocumentRow, look: Look, policy: MirrorPolicy) -> DocumentPlan:
+    """Decide about one document."""
+    remote = remote_view(row, look)
+    selected = not row.listed or policy.selects(row.status)
+    if not selected:
+        return DocumentPlan(row, Verdict(Outcome.IN_STEP), remote, selected=False)
+    verdict = classify(row.base.digest if row.base else None, local_side(row), remote.side)
+    if verdict.outcome is Outcome.MERGE and not policy.push:
+        verdict = Verdict(Outcome.HOLD, HoldReason.BOTH_EDITED)
+    elif verdict.outcome is Outcome.PULL and row.local is not None and row.base is not None:
+        if shrinks(row.base.counts, remote.counts):
+            verdict = Verdict(Outcome.HOLD, HoldReason.SHRUNK)
+    elif verdict.outcome is Outcome.RETIRE and policy.on_remote_delete is OnRemoteDelete.KEEP:
+        verdict = Verdict(Outcome.FORGET)
+    return DocumentPlan(row, verdict, remote, selected=True)
+
+
+def local_side(row: DocumentRow) -> Side:
+    """The local side as the last scan found it."""
+    if row.local is None:
+        return Void.ABSENT
+    return row.local.digest if row.local.digest is not None else Void.INVALID
+
+
+def shrinks(before: Counts, after: Counts) -> bool:
+    """Whether one document loses so much that a person should see it first: half of it, and at least ten."""
+    had, has = sum(before.values()), sum(after.values())
+    return had - has >= SHRUNK_MIN and 2 * (had - has) >= had
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """What the bytes of one image need."""
+
+    row: ImageRow
+    action: ImageAction
+
+
+def plan_image(row: ImageRow, look: Look, policy: MirrorPolicy) -> ImagePlan:
+    """Decide about the bytes of one image. Images are only ever pulled."""
+    return ImagePlan(row, _image_action(row, look, policy))
+
+
+def _image_action(row: ImageRow, look: Look, policy: MirrorPolicy) -> ImageAction:
+    record, listed = row.record, row.listed
+    if listed is None:
+        if record is None or not look.complete or row.id not in look.confirmed_absent:
+            return ImageAction.UNKNOWN
+        return ImageAction.RETIRE if policy.on_remote_delete is OnRemoteDelete.TRASH else ImageAction.KEEP
+    if not policy.selects(listed.status) or not policy.content.images or record is None:
+        return ImageAction.NOTHING
+    if record.condition is ImageCondition.MISSING:
+        return ImageAction.PULL
+    if record.condition is ImageCondition.DAMAGED or _other_bytes(record.size_bytes, listed.size_bytes):
+        return ImageAction.REPLACE
+    return ImageAction.NOTHING
+
+
+def _other_bytes(recorded: int | None, announced: int | None) -> bool:
+    return recorded is not None and announced is not None and recorded != announced

@@ -1,0 +1,52 @@
+"""Which way of reading documents is the cheapest now, and what a plan will cost."""
+
+from collections.abc import Sequence
+
+from labelmirror.model.actions import Forecast
+from labelmirror.model.remote import Quota, ReadWay
+
+#: A way whose documents are closer to the server's own file may cost this share more.
+FIDELITY_SHARE = 0.05
+
+
+def rank_ways(ways: Sequence[ReadWay], documents: int) -> Sequence[ReadWay]:
+    """The ways in the order in which to try them: the cheapest first, the next where one is refused.
+
+    Among ways whose price is within five percent of the cheapest, the one of the highest fidelity comes first.
+    """
+    if not ways or documents == 0:
+        return ()
+    cheapest = min(way.requests(documents) for way in ways)
+    near = cheapest * (1 + FIDELITY_SHARE)
+    return sorted(
+        ways,
+        key=lambda way: (
+            way.requests(documents) > near,
+            -way.fidelity if way.requests(documents) <= near else 0,
+            way.requests(documents),
+            way.name,
+        ),
+    )
+
+
+def forecast(*, images: int, image_bytes: int, image_batch: int, quota: Quota) -> Forecast:
+    """The price of carrying out a plan whose documents were read already.
+
+    `image_batch` images share one request for their links; 0 means a request each.
+    """
+    requests = 0
+    if images:
+        requests = images if image_batch == 0 or images == 1 else -(-images // image_batch)
+    usable = quota.usable
+    fits = usable is None or requests <= usable
+    return Forecast(requests, image_bytes, quota.remaining, fits, _eta_s(requests, quota))
+
+
+def _eta_s(requests: int, quota: Quota) -> float | None:
+    """Seconds until the last request may be sent, from the window alone; None where no limit is known."""
+    if quota.usable is None or quota.limit is None or quota.window_s is None:
+        return None
+    if requests <= quota.usable:
+        return 0.0
+    windows = -(-(requests - quota.usable) // max(1, quota.limit))
+    return (quota.resets_in_s or 0.0) + (windows - 1) * quota.window_s
