@@ -81,17 +81,26 @@ class ListingEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A document as the server held it when it was read.
+class ReadProblem:
+    """Why one document could not be read: the code of an error and its message."""
 
-    `data` is the document as it would lie in the mirror; None means that the server said the image is not there, which
-    is a hint and not yet a deletion.
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A document as the server held it when it was read: `data` is the document as it would lie in the mirror.
+
+    Where it could not be read, `problem` says why and `data` and `digest` are None. `not_found` among the problems is a
+    hint and not yet a deletion.
     """
 
     key: DocumentKey
     data: bytes | None
     digest: Digest | None
     counts: Counts
+    problem: ReadProblem | None = None
 
 
 @dataclass(frozen=True, slots=True)

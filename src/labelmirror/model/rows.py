@@ -56,12 +56,17 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What both sides last agreed on. `token` is what the listing showed then; None makes the next look read again."""
+    """What both sides last agreed on.
+
+    `token` is what the listing showed then; None makes the next look read again. `checked_at_s` is the wall-clock time
+    of the last reading that showed it on the server.
+    """
 
     digest: Digest
     content: ContentId
     counts: Counts
     token: Token | None
+    checked_at_s: float
 
 
 @dataclass(frozen=True, slots=True)

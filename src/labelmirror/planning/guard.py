@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from labelmirror.model.actions import ImageAction, Refusal
 from labelmirror.model.document import Counts
 from labelmirror.model.policy import Consent
+from labelmirror.model.rows import ImageCondition
 from labelmirror.planning.classify import Outcome
 from labelmirror.planning.plan import DocumentPlan, ImagePlan, local_side
 
@@ -28,7 +29,9 @@ class Tally:
     base_images: int = 0
     base_documents: int = 0
     listed_images: int = 0
-    local_files: int = 0
+    #: Files that were placed by some run, and those of them that are here now.
+    placed_files: int = 0
+    present_files: int = 0
     removals: int = 0
     vanishing: int = 0
     changed_here: int = 0
@@ -51,7 +54,8 @@ class Tally:
         self.listed_images += listed is not None
         if record is not None:
             self.base_images += 1
-            self.local_files += record.stat is not None and record.condition.value != "missing"
+            self.placed_files += record.sha256 is not None
+            self.present_files += record.condition is not ImageCondition.MISSING
         if plan.action in {ImageAction.RETIRE, ImageAction.KEEP}:
             self.removals += plan.action is ImageAction.RETIRE
             if record is not None and plan.action is ImageAction.RETIRE:
@@ -64,7 +68,8 @@ class Tally:
         row = plan.row
         self.outcomes[plan.outcome] += 1
         self.unselected += not plan.selected
-        self.local_files += row.local is not None
+        self.placed_files += row.base is not None
+        self.present_files += row.local is not None
         if row.base is None:
             return
         self.base_documents += 1
@@ -135,8 +140,8 @@ def _check_changes(tally: Tally, consented: int | None) -> Refusal | None:
     if tally.base_documents >= CHANGED_MIN and 100 * most >= CHANGED_PERCENT * tally.base_documents:
         limit = tally.base_documents * CHANGED_PERCENT // 100
         return Refusal("documents changed on one side", most, limit, tally.base_documents, examples, override)
-    if tally.base_documents + tally.base_images > 0 and tally.local_files == 0:
-        return Refusal("files missing here", tally.base_images, 0, tally.base_images, (), "")
+    if tally.placed_files > 0 and tally.present_files == 0:
+        return Refusal("files missing here", tally.placed_files, 0, tally.placed_files, (), "")
     return None
 
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from labelmirror.model.actions import ImageAction
 from labelmirror.model.document import Counts
 from labelmirror.model.policy import MirrorPolicy, OnRemoteDelete
+from labelmirror.model.remote import Token
 from labelmirror.model.rows import DocumentRow, ImageCondition, ImageRow, RemoteSeen
 from labelmirror.model.trouble import HoldReason
 from labelmirror.planning.classify import Outcome, Side, Verdict, Void, classify
 
 #: A document that loses at least this many annotations, and at least half of them, is held by itself.
 SHRUNK_MIN = 10
-#: Readings of an earlier run that ended early are relied on for this long, while the listing shows the same token.
-READING_REUSE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +24,25 @@ class Look:
     """What a look at the server established, beside the rows.
 
     `complete` says that the listing is proven to be whole; `confirmed_absent` are the images whose absence was
-    confirmed a second time. `full_check` distrusts weak tokens. `started_s` is the wall-clock time at its start.
+    confirmed a second time. A weak token says nothing about a document that was last read before `distrust_before_s`.
+    Times are wall-clock seconds.
     """
 
     started_s: float
     complete: bool
     confirmed_absent: frozenset[str]
-    full_check: bool
+    distrust_before_s: float
+
+
+def distrust_before_s(*, now_s: float, full_check: bool, last_sync_s: float | None, every_s: float) -> float:
+    """How old a reading may be to be relied on while the listing shows the same weak token.
+
+    Between full checks any age will do. In a full check only what was read since the last run that came to its end, so
+    that a check which was stopped goes on where it was; and never what is older than the time between checks.
+    """
+    if not full_check:
+        return 0.0
+    return max(last_sync_s or 0.0, now_s - every_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +60,23 @@ def remote_view(row: DocumentRow, look: Look) -> RemoteView:
     if not row.listed:
         absent = look.complete and row.key.image in look.confirmed_absent
         return RemoteView(Void.ABSENT if absent else Void.UNKNOWN, {}, read=False, needs_reading=False)
-    seen = row.remote
+    seen, base = row.remote, row.base
     if seen is not None and seen.read_digest is not None and _reading_holds(seen, look):
         return RemoteView(seen.read_digest, seen.read_counts or {}, read=True, needs_reading=False)
-    if row.base is not None and seen is not None and seen.token is not None and seen.token == row.base.token:
-        if seen.token.strong or not look.full_check:
-            return RemoteView(row.base.digest, row.base.counts, read=False, needs_reading=False)
+    if base is not None and seen is not None and _token_holds(base.token, seen.token, base.checked_at_s, look):
+        return RemoteView(base.digest, base.counts, read=False, needs_reading=False)
     return RemoteView(Void.UNKNOWN, {}, read=False, needs_reading=True)
 
 
 def _reading_holds(seen: RemoteSeen, look: Look) -> bool:
     if seen.read_at_s is None:
         return False
-    if seen.read_at_s >= look.started_s:
-        return True
-    return (
-        seen.read_token is not None
-        and seen.read_token == seen.token
-        and seen.read_at_s >= look.started_s - READING_REUSE_S
-    )
+    return seen.read_at_s >= look.started_s or _token_holds(seen.read_token, seen.token, seen.read_at_s, look)
+
+
+def _token_holds(then: Token | None, now: Token | None, read_at_s: float, look: Look) -> bool:
+    """Whether an equal token lets a former reading stand for what the server holds now."""
+    return then is not None and then == now and (then.strong or read_at_s >= look.distrust_before_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,8 +131,9 @@ class Provider(Protocol):
     def read(self, dataset: Dataset, way: ReadWay, wanted: AsyncIterator[ListedImage]) -> AsyncIterator[Reading]:
         """Read documents of these images in one of `read_ways`; a way that covers all may bring others too.
 
-        `wanted` is drawn from as needed. What a way could not bring is simply missing from the result. Raises
-        RoleRefused or Rejected when this way is not open to this key or dataset; another way may be.
+        `wanted` is drawn from as needed. One document's trouble is a reading with a problem, and the others go on; what
+        a way that covers all did not contain is missing from the result. Raises RoleRefused or another RemoteError when
+        this way is not open to this key or dataset; another way may be.
         """
         ...
 

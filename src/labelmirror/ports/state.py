@@ -79,6 +79,10 @@ class MirrorState(Protocol):
         """Forget readings that are no longer to be relied on."""
         ...
 
+    async def unlisted(self) -> Sequence[str]:
+        """The images on record that the present listing does not show, sorted."""
+        ...
+
     # --- rows ------------------------------------------------------------------------------------------------------
 
     async def image_rows(self, after: str | None, limit: int) -> Sequence[ImageRow]:
@@ -123,8 +127,8 @@ class MirrorState(Protocol):
         """What the scan found at documents' paths; None for a missing file."""
         ...
 
-    async def record_tokens(self, tokens: Sequence[tuple[DocumentKey, Token | None]]) -> None:
-        """The listing's tokens under which base is known to be what the server holds; readings equal to base are dropped."""
+    async def record_checked(self, checked: Sequence[tuple[DocumentKey, Token | None, float]]) -> None:
+        """A reading showed that the server still holds base: its token and time are base's now, and it is dropped."""
         ...
 
     async def record_strays(self, found: Sequence[tuple[str, FileStat, Digest | None]]) -> None:
