@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from labelmirror.model.document import ContentId, Digest
+from labelmirror.model.document import ContentId
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import ListedImage, Reading, Token
-from labelmirror.model.rows import Base, DocumentRow, FileStat, ImageRecord, ImageRow, LocalFile, MirrorFacts
+from labelmirror.model.rows import Base, DocumentRow, ImageRecord, ImageRow, LocalFile, MirrorFacts
 from labelmirror.model.trouble import Trouble
 from labelmirror.ports.provider import ProviderMemory
 
@@ -131,8 +131,8 @@ class MirrorState(Protocol):
         """A reading showed that the server still holds base: its token and time are base's now, and it is dropped."""
         ...
 
-    async def record_strays(self, found: Sequence[tuple[str, FileStat, Digest | None]]) -> None:
-        """Replace the list of files in the mirror that belong to no record (path, stat, digest of a document)."""
+    async def record_strays(self, paths: Sequence[str]) -> None:
+        """Replace the list of files in the mirror that belong to no record."""
         ...
 
     async def strays(self) -> Sequence[str]:
