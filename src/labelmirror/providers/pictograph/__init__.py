@@ -1,0 +1,1 @@
+"""Pictograph: datasets behind the Developer API, with an organisation's API key."""
