@@ -164,6 +164,12 @@ class BodyMismatch(RemoteError):
     code = "size_mismatch"
 
 
+class NotAnImage(BodyMismatch):
+    """The bytes have the announced size and are no picture."""
+
+    code = "not_an_image"
+
+
 class TooLarge(RemoteError):
     """An answer passed a bound that this program sets on sizes, depth, pages or inflation."""
 
@@ -179,7 +185,9 @@ class InvalidDocument(LabelmirrorError):
     code = "invalid_document"
 
     def __init__(self, message: str, *, pointer: str = "", line: int = 0, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+        place = [f"at {pointer}"] if pointer else []
+        place += [f"line {line}"] if line else []
+        super().__init__(f"{message} ({', '.join(place)})" if place else message, hint=hint)
         self.pointer = pointer
         self.line = line
 

@@ -125,14 +125,18 @@ class ImageRow:
 
 @dataclass(frozen=True, slots=True)
 class MirrorFacts:
-    """What is known of a whole mirror. Times are wall-clock seconds, None for never."""
+    """What is known of a whole mirror. Times are wall-clock seconds, None for never.
+
+    `claimed` says that the directory got this store's marker. `last_sync_s` is the end of the last run that came to it.
+    `summary` is the digest of the head of dataset.json when it was last written, None when its images have changed since.
+    """
 
     store_id: str
+    claimed: bool = False
     dataset_id: str | None = None
     dataset_name: str | None = None
     last_sync_s: float | None = None
     last_full_check_s: float | None = None
     listing_complete: bool = False
-    listing_at_s: float | None = None
-    announced_images: int | None = None
+    summary: Digest | None = None
     safety_level: int | None = None

@@ -29,6 +29,7 @@ class Tally:
     base_images: int = 0
     base_documents: int = 0
     listed_images: int = 0
+    selected_images: int = 0
     #: Files that were placed by some run, and those of them that are here now.
     placed_files: int = 0
     present_files: int = 0
@@ -43,15 +44,15 @@ class Tally:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     image_actions: Counter[ImageAction] = field(default_factory=Counter)
     image_bytes: int = 0
-    unselected: int = 0
     removed_examples: list[str] = field(default_factory=list)
     changed_examples: list[str] = field(default_factory=list)
 
-    def add_image(self, plan: ImagePlan) -> None:
-        """Count one image."""
+    def add_image(self, plan: ImagePlan, *, selected: bool) -> None:
+        """Count one image. `selected` is whether it is listed and passes the filter."""
         record, listed = plan.row.record, plan.row.listed
         self.image_actions[plan.action] += 1
         self.listed_images += listed is not None
+        self.selected_images += selected
         if record is not None:
             self.base_images += 1
             self.placed_files += record.sha256 is not None
@@ -67,7 +68,6 @@ class Tally:
         """Count one document."""
         row = plan.row
         self.outcomes[plan.outcome] += 1
-        self.unselected += not plan.selected
         self.placed_files += row.base is not None
         self.present_files += row.local is not None
         if row.base is None:

@@ -4,11 +4,12 @@ Nothing below the directory is followed through a symbolic link. Batches are dur
 returns. The laws are in tests/contracts/tree.py.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from labelmirror.model.document import JsonObject
 from labelmirror.model.rows import FileStat
 
 
@@ -141,8 +142,16 @@ class WorkingTree(Protocol):
         """The file on its way to `path`, empty if there is none yet."""
         ...
 
-    async def write_summary(self, summary: Mapping[str, object]) -> None:
-        """Write dataset.json."""
+    async def write_summary(self, head: JsonObject, images: AsyncIterator[Sequence[JsonObject]]) -> None:
+        """Write dataset.json whole: the keys of `head`, then "images", a line for each, page by page."""
+        ...
+
+    async def read_summary(self) -> JsonObject | None:
+        """What dataset.json holds, None if there is none or it cannot be read."""
+        ...
+
+    async def drop_old(self, now_s: float, *, history_s: float, trash_s: float) -> None:
+        """Remove old versions and trash of runs that began longer ago than this; a run's name begins with its UTC time."""
         ...
 
     async def drop_leftovers(self) -> None:

@@ -1,0 +1,118 @@
+"""One mirror with everything that working on it needs, handed in by whoever builds it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from labelmirror.errors import InvalidDocument, LabelmirrorError
+from labelmirror.model.document import Counts, Digest
+from labelmirror.model.events import ItemFailed, Noticed, Phase, PhaseBegan, PhaseEnded, Progressed
+from labelmirror.model.keys import DatasetRef, DocumentKey
+from labelmirror.model.policy import MirrorPolicy
+from labelmirror.model.rows import FileStat, LocalFile
+from labelmirror.model.trouble import Failed, Stage, Trouble
+from labelmirror.ports.clock import Clock
+from labelmirror.ports.provider import DocumentFormat, Provider
+from labelmirror.ports.reporter import Reporter
+from labelmirror.ports.state import MirrorState
+from labelmirror.ports.tree import WorkingTree
+
+#: Rows are read, decided and written in pages of this many.
+PAGE = 1000
+#: A working document larger than this is not looked into.
+DOCUMENT_LIMIT_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """A `[datasets.NAME]` entry with its server, directory and memory. `workers` transfers run at a time."""
+
+    name: str
+    server: str
+    ref: DatasetRef
+    policy: MirrorPolicy
+    provider: Provider
+    tree: WorkingTree
+    state: MirrorState
+    clock: Clock
+    reporter: Reporter
+    workers: int = 16
+
+
+@dataclass(slots=True)
+class Run:
+    """One run over one mirror: its name in history and trash, and what it left undone.
+
+    `id` begins with the UTC time, so that old versions can be aged by it.
+    """
+
+    id: str
+    mirror: Mirror
+    troubles: list[Trouble] = field(default_factory=list)
+
+    async def map_changes(self) -> None:
+        """Note durably that dataset.json is about to be out of date: images get, change or lose their places."""
+        facts = await self.mirror.state.facts()
+        if facts.summary is not None:
+            await self.mirror.state.set_facts(replace(facts, summary=None))
+
+    def fail(self, key: DocumentKey, image: str, stage: Stage, code: str, message: str) -> None:
+        """Put an item on the list of failures and report it; the others go on."""
+        self.troubles.append(Failed(key.image, key.set, image, stage, code, message))
+        self.mirror.reporter.emit(ItemFailed(self.mirror.name, image or key.image, code, message))
+
+    def fail_with(self, key: DocumentKey, image: str, stage: Stage, error: LabelmirrorError) -> None:
+        """The same, from an error."""
+        self.fail(key, image, stage, error.code, error.message)
+
+    def notice(self, code: str, text: str) -> None:
+        """Tell a person something worth knowing."""
+        self.mirror.reporter.emit(Noticed(self.mirror.name, code, text))
+
+    @property
+    def failures(self) -> Sequence[Failed]:
+        """The failed items so far."""
+        return [trouble for trouble in self.troubles if isinstance(trouble, Failed)]
+
+    @contextmanager
+    def phase(self, phase: Phase, total: int | None = None) -> Iterator["Progress"]:
+        """Report a phase's beginning, its progress, and its end however it comes."""
+        self.mirror.reporter.emit(PhaseBegan(self.mirror.name, phase, total))
+        try:
+            yield Progress(self.mirror, phase)
+        finally:
+            self.mirror.reporter.emit(PhaseEnded(self.mirror.name, phase))
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts what a phase has done."""
+
+    mirror: Mirror
+    phase: Phase
+    items: int = 0
+    size_bytes: int = 0
+
+    def add(self, items: int, size_bytes: int = 0) -> None:
+        """So many more are done."""
+        self.items += items
+        self.size_bytes += size_bytes
+        self.mirror.reporter.emit(Progressed(self.mirror.name, self.phase, self.items, self.size_bytes))
+
+
+def image_path(place: str) -> str:
+    """The path of the image with this place, relative to the mirror."""
+    return f"images/{place}"
+
+
+def local_file(documents: DocumentFormat, data: bytes, stat: FileStat) -> LocalFile:
+    """Look into a working document: its digest and counts, or why it is none."""
+    counts: Counts = {}
+    digest: Digest | None = None
+    problem = None
+    try:
+        document = documents.parse(data)
+        digest, counts = documents.digest(document), documents.counts(document)
+    except InvalidDocument as error:
+        problem = str(error)
+    return LocalFile(stat, digest, counts, problem)
