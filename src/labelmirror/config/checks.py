@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from labelmirror.config.document import KeyPath
-from labelmirror.config.problems import Problem, nearest
+from labelmirror.config.problems import Problem, nearest, one_of
 from labelmirror.config.settings import DatasetSettings, Settings
 from labelmirror.providers.forms import is_loopback
 
@@ -30,8 +30,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
 
 def _in_dataset(path: KeyPath, dataset: DatasetSettings, settings: Settings) -> Iterator[Problem]:
     if dataset.server not in settings.servers:
-        known = nearest(dataset.server, settings.servers)
-        yield Problem((*path, "server"), f"names no [servers.…] entry{known}")
+        yield Problem((*path, "server"), f"names no [servers.…] entry{nearest(dataset.server, settings.servers)}")
     if dataset.name is None and dataset.id is None:
         yield Problem(path, "needs name or id, to say which dataset of the server is meant")
     if dataset.name is not None and dataset.id is not None:
@@ -40,6 +39,10 @@ def _in_dataset(path: KeyPath, dataset: DatasetSettings, settings: Settings) -> 
         yield Problem((*path, "calendar"), "contradicts every: give one of them")
     if dataset.push and dataset.content == "images":
         yield Problem((*path, "push"), 'contradicts content = "images": there are no documents to push')
+    known = settings.servers[dataset.server].statuses if dataset.server in settings.servers else ()
+    for status in dataset.select.status or ():
+        if known and status not in known:  # it would select nothing, and nothing would look wrong
+            yield Problem((*path, "select", "status"), f"must list only {one_of(known)}{nearest(status, known)}")
 
 
 def _between_folders(settings: Settings) -> Iterator[Problem]:

@@ -33,6 +33,8 @@ class ServerSettings(Table):
 
     #: Where servers of this kind usually are; None when each has an address of its own.
     default_url: ClassVar[str | None] = None
+    #: The stages that an image can have on servers of this kind; empty where they are free.
+    statuses: ClassVar[tuple[str, ...]] = ()
 
     kind: str
     url: Origin

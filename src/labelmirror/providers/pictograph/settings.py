@@ -14,6 +14,7 @@ class PictographSettings(ServerSettings):
     """
 
     default_url: ClassVar[str | None] = "https://api.pictograph.io"
+    statuses: ClassVar[tuple[str, ...]] = ("new", "annotate", "review", "complete")
 
     kind: Literal["pictograph"]
     key: SecretSource

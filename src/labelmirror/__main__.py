@@ -1,0 +1,6 @@
+"""`python -m labelmirror`."""
+
+from labelmirror.cli.main import main
+
+if __name__ == "__main__":
+    main()

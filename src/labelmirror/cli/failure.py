@@ -1,0 +1,50 @@
+"""The one place where an error becomes a message, a hint and an exit code."""
+
+import sys
+from collections.abc import Iterator
+
+from labelmirror.cli.output import write_json
+from labelmirror.errors import EXIT_PRECEDENCE, ExitCode, LabelmirrorError
+from labelmirror.telemetry.logs import Masker
+
+
+def report(error: Exception, masker: Masker, *, as_json: bool) -> ExitCode:
+    """Tell a person what happened on standard error, or a program in the JSON answer; give the exit code.
+
+    Of a group of errors the one with the weightiest exit code speaks. What this program did not foresee is one line
+    here and a traceback in the log at debug level.
+    """
+    known = sorted((leaf for leaf in _leaves(error) if isinstance(leaf, LabelmirrorError)), key=_weight)
+    if known:
+        speaking = known[0]
+        return tell(speaking.code, speaking.message, speaking.hint, speaking.exit_code, masker, as_json=as_json)
+    import structlog
+
+    structlog.get_logger(__name__).debug("unexpected", exc_info=error)
+    message = f"unexpected {type(error).__name__}: {str(error).partition(chr(10))[0]}".removesuffix(": ")
+    hint = "this is a defect of labelmirror; run again with --verbose for the details and report them"
+    return tell("internal", message, hint, ExitCode.SOME_FAILED, masker, as_json=as_json)
+
+
+def tell(code: str, message: str, hint: str, exit_code: ExitCode, masker: Masker, *, as_json: bool) -> ExitCode:
+    """Write one error, masked, in the form that was asked for."""
+    message, hint = masker.clean(message), masker.clean(hint)
+    if as_json:
+        write_json({"error": {"code": code, "message": message, "hint": hint}}, exit_code)
+    else:
+        lines = [f"error: {message}"] + ([f"hint: {hint}"] if hint else [])
+        sys.stderr.write("\n".join(lines) + "\n")
+    return exit_code
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    if isinstance(error, ExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _weight(error: LabelmirrorError) -> int:
+    code = error.exit_code
+    return EXIT_PRECEDENCE.index(code) if code in EXIT_PRECEDENCE else len(EXIT_PRECEDENCE)

@@ -1,0 +1,98 @@
+"""What every command shares: the options that all of them take, and the call that they are handed."""
+
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from labelmirror.cli.output import write_human, write_json
+from labelmirror.cli.signals import Interrupted
+from labelmirror.errors import ExitCode
+from labelmirror.model.document import JsonValue
+from labelmirror.telemetry.logs import Masker, configure
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from labelmirror.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a command: what the shared options say, and the masker that must learn each secret."""
+
+    config: Path | None
+    assignments: tuple[str, ...]
+    as_json: bool
+    masker: Masker
+
+    def load(self) -> "Config":
+        """Find, read and validate the configuration; its warnings go to the log. Raises ConfigError."""
+        import structlog
+
+        from labelmirror.config import load
+
+        config = load(self.config, os.environ, self.assignments)
+        for warning in config.warnings:
+            structlog.get_logger(__name__).warning("config.warning", about=warning)
+        return config
+
+    def answer(
+        self,
+        keys: Mapping[str, JsonValue],
+        human: "Callable[[], RenderableType]",
+        exit_code: ExitCode = ExitCode.DONE,
+    ) -> ExitCode:
+        """Write the command's answer, in the form that was asked for, and give its exit code back."""
+        if self.as_json:
+            write_json(keys, exit_code)
+        else:
+            write_human(human)
+        return exit_code
+
+
+def _shared(
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Configuration file.", show_default=False)
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one setting of the file.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log details.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only.")] = False,
+) -> None:
+    """Carries the options that all commands take, as `command` reads them from its signature."""
+
+
+_SHARED: Final = tuple(inspect.signature(_shared).parameters.values())
+
+
+def command(function: Callable[..., ExitCode]) -> Callable[..., ExitCode]:
+    """Make a typer command of a function that takes a `Call` and its own options, all by keyword, and gives an exit code."""
+    _, *own = inspect.signature(function).parameters.values()
+
+    def run(context: typer.Context, **options: Any) -> ExitCode:
+        masker = context.ensure_object(Masker)
+        quiet, verbose = options.pop("quiet"), options.pop("verbose")
+        configure(sys.stderr, logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO, masker)
+        call = Call(options.pop("config"), tuple(options.pop("assignments") or ()), options.pop("as_json"), masker)
+        try:
+            return function(call, **options)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped by Ctrl-C") from None
+
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    parameters = [context, *(item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in (*own, *_SHARED))]
+    # typer reads options from these three.
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {item.name: item.annotation for item in parameters}
+    run.__doc__ = function.__doc__
+    return run

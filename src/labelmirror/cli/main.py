@@ -1,0 +1,64 @@
+"""The program: all commands under one name, and the way out of each."""
+
+import sys
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from labelmirror import __version__
+from labelmirror.cli.config_check import check
+from labelmirror.cli.config_show import show
+from labelmirror.cli.failure import report, tell
+from labelmirror.cli.init import init
+from labelmirror.cli.signals import Interrupted
+from labelmirror.cli.version import version
+from labelmirror.errors import ExitCode
+from labelmirror.telemetry.logs import Masker
+
+#: Plain help text: it reads the same in a pipe, and does not wait for rich.
+app = typer.Typer(name="labelmirror", rich_markup_mode=None, pretty_exceptions_enable=False)
+config_app = typer.Typer(name="config", help="Check and show the configuration.", rich_markup_mode=None)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"labelmirror {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def labelmirror(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Mirror annotated image datasets from annotation servers, and carry local edits back."""
+
+
+app.command("init")(init)
+app.add_typer(config_app)
+config_app.command("check")(check)
+config_app.command("show")(show)
+app.command("version")(version)
+
+
+def run(arguments: list[str]) -> int:
+    """Carry one command line out and give the exit code. Every error ends here."""
+    masker = Masker()
+    as_json = "--json" in arguments
+    try:
+        return int(app(args=arguments, prog_name="labelmirror", standalone_mode=False, obj=masker) or ExitCode.DONE)
+    except TyperException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"see: {context.command_path if context else 'labelmirror'} --help"
+        return tell("usage", error.format_message(), hint, ExitCode.USAGE, masker, as_json=as_json)
+    except typer.Abort:
+        return report(Interrupted("stopped at a question; nothing was done"), masker, as_json=as_json)
+    except Exception as error:  # noqa: BLE001 - the last place that can turn an error into a sentence
+        return report(error, masker, as_json=as_json)
+
+
+def main() -> None:
+    """The entry point of the `labelmirror` program."""
+    sys.exit(run(sys.argv[1:]))
