@@ -40,9 +40,10 @@ from labelmirror.ports.tree import Marker
 
 @dataclass(frozen=True, slots=True)
 class CycleOptions:
-    """What a person asked of this one run."""
+    """What is asked of this one run. Without `retire` nothing is moved to the trash."""
 
     full_check: bool = False
+    retire: bool = True
     consent: Consent = field(default_factory=Consent)
 
 
@@ -50,7 +51,7 @@ async def sync(mirror: Mirror, options: CycleOptions) -> MirrorReport:
     """Bring one mirror in step. Trouble is in the report, never raised, except for programming errors."""
     started_s = mirror.clock.monotonic_s()
     before = mirror.provider.traffic()
-    run = Run(_run_id(mirror), mirror)
+    run = new_run(mirror)
     report = MirrorReport(mirror.name, run.id)
     try:
         await _sync(run, report, options)
@@ -75,7 +76,7 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     await pull_documents(run, seen.look, additive_only=additive_only, counts=counts.documents)
     wanted = tally.image_actions[ImageAction.PULL] + (0 if additive_only else tally.image_actions[ImageAction.REPLACE])
     await pull_images(run, seen.dataset, seen.look, wanted=wanted, additive_only=additive_only, counts=counts.images)
-    if not additive_only and not run.failures:
+    if options.retire and not additive_only and not run.failures:
         await retire(run, seen.look, counts.images, counts.documents)
     await _finish(run, seen)
 
@@ -107,7 +108,7 @@ async def _finish(run: Run, seen: Seen) -> None:
 async def _write_summary(mirror: Mirror, seen: Seen, written: Digest | None) -> Digest:
     """Write dataset.json if it says something new: its images' ids and paths are what a lost state is rebuilt from."""
     dataset = seen.dataset
-    head = {
+    head: JsonObject = {
         "name": dataset.name,
         "id": dataset.id,
         "server": mirror.server,
@@ -132,7 +133,7 @@ async def _summary_images(mirror: Mirror) -> AsyncIterator[Sequence[JsonObject]]
 async def plan(mirror: Mirror, options: CycleOptions) -> PlanReport:
     """Say what `sync` would do now, item by item. Looks for real, and writes nothing outside the state."""
     before = mirror.provider.traffic()
-    run = Run(_run_id(mirror), mirror)
+    run = new_run(mirror)
     report = PlanReport(mirror.name)
     try:
         await check_marker(mirror, claim=False)
@@ -211,8 +212,9 @@ async def check_marker(mirror: Mirror, *, claim: bool = True) -> None:
     )
 
 
-def _run_id(mirror: Mirror) -> str:
-    return datetime.fromtimestamp(mirror.clock.now_s(), UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+def new_run(mirror: Mirror) -> Run:
+    """A run that begins now; its id is the UTC time, by which old versions are aged."""
+    return Run(datetime.fromtimestamp(mirror.clock.now_s(), UTC).strftime("%Y%m%dT%H%M%S.%fZ"), mirror)
 
 
 def run_error(error: LabelmirrorError | ExceptionGroup[Exception]) -> RunError:

@@ -148,7 +148,7 @@ async def _settle(run: Run, entry: Unplaced, place: str) -> ImageRecord | None:
     image, old = entry.image, entry.record
     if old is None:
         return ImageRecord(image.id, image.directory, image.name, place)
-    rows = await run.mirror.state.rows_of_image(image.id)
+    rows = await run.mirror.state.rows_of_images([image.id])
     pairs = [(old.path, f"images/{place}")] if old.sha256 is not None else []
     pairs += [(row.path, places.moved_document(row.path, old.place, place)) for row in rows if row.local is not None]
     if not all(await run.mirror.tree.move(pairs)):

@@ -36,7 +36,7 @@ async def retire(run: Run, looked: Look, images: ImageCounts, documents: Documen
 async def _retire_image(run: Run, looked: Look, row: ImageRow, *, keep_files: bool) -> int:
     """The number of its documents that went too; -1 when the image stays because somebody has work in it."""
     state = run.mirror.state
-    rows = await state.rows_of_image(row.id)
+    rows = await state.rows_of_images([row.id])
     outcomes = {plan_document(document, looked, run.mirror.policy).outcome for document in rows}
     if outcomes & {Outcome.HOLD, Outcome.INVALID, Outcome.LOCAL_ONLY, Outcome.UNKNOWN} or row.record is None:
         return -1

@@ -7,7 +7,6 @@ from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Mirror, Run, image_p
 from labelmirror.engine.rows import document_pages, image_pages
 from labelmirror.errors import TooLarge
 from labelmirror.model.events import Phase
-from labelmirror.model.keys import DocumentKey
 from labelmirror.model.rows import DocumentRow, FileStat, ImageCondition, ImageRecord, ImageRow, LocalFile
 
 
@@ -28,16 +27,22 @@ async def scan(run: Run) -> None:
 
 
 async def _scan_documents(mirror: Mirror, rows: Sequence[DocumentRow]) -> int:
-    stats = await mirror.tree.stat_many([row.path for row in rows])
-    found: list[tuple[DocumentKey, LocalFile | None]] = []
-    for row, stat in zip(rows, stats, strict=True):
-        if stat is None and row.local is not None:
-            found.append((row.key, None))
-        elif stat is not None and (row.local is None or row.local.stat != stat):
-            found.append((row.key, await read_local(mirror, row.path)))
-    if found:
-        await mirror.state.record_local(found)
-    return sum(stat is not None for stat in stats)
+    fresh = await with_present_files(mirror, rows)
+    changed = [(now.key, now.local) for row, now in zip(rows, fresh, strict=True) if now is not row]
+    if changed:
+        await mirror.state.record_local(changed)
+    return sum(row.local is not None for row in fresh)
+
+
+async def with_present_files(mirror: Mirror, rows: Sequence[DocumentRow]) -> Sequence[DocumentRow]:
+    """The rows with their local side as it is now; a row whose file is as recorded is the same object."""
+    fresh: list[DocumentRow] = []
+    for row, stat in zip(rows, await mirror.tree.stat_many([row.path for row in rows]), strict=True):
+        if stat == (row.local.stat if row.local is not None else None):
+            fresh.append(row)
+        else:
+            fresh.append(replace(row, local=await read_local(mirror, row.path)))
+    return fresh
 
 
 async def read_local(mirror: Mirror, path: str) -> LocalFile | None:

@@ -53,6 +53,10 @@ class MirrorState(Protocol):
         """Replace them."""
         ...
 
+    async def reset(self, store_id: str) -> None:
+        """Forget everything about this mirror and go on under this store id."""
+        ...
+
     # --- looking at the server -------------------------------------------------------------------------------------
 
     async def begin_listing(self) -> None:
@@ -93,8 +97,8 @@ class MirrorState(Protocol):
         """The next documents that have a base, a local file or a place in the listing, by key."""
         ...
 
-    async def rows_of_image(self, image: str) -> Sequence[DocumentRow]:
-        """All documents of one image."""
+    async def rows_of_images(self, images: Sequence[str]) -> Sequence[DocumentRow]:
+        """All documents of these images, by key."""
         ...
 
     async def unplaced(self, after: tuple[str, str] | None, limit: int) -> Sequence[Unplaced]:

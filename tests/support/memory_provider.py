@@ -1,0 +1,226 @@
+"""A server in memory, for the engine's tests and the simulator: a real implementation of the port, with dials for faults.
+
+Its listing shows the number of annotations and nothing else, as the hardest of the real servers does.
+"""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import cast
+
+from labelmirror.errors import InvalidDocument, NotFound, UnknownDataset
+from labelmirror.model.document import Counts, Digest, Document, JsonObject, digest_of, render
+from labelmirror.model.keys import DatasetRef, DocumentKey
+from labelmirror.model.remote import (
+    Capabilities,
+    ChangeSignal,
+    Dataset,
+    ListedDocument,
+    ListedImage,
+    ListingEnd,
+    Quota,
+    Reading,
+    ReadProblem,
+    ReadWay,
+    Token,
+    Traffic,
+)
+from labelmirror.ports.provider import DocumentFormat, ImageStream, PageSink
+
+JPEG = b"\xff\xd8\xff\xe0"
+
+SINGLE = ReadWay("single", fixed_requests=0, documents_per_request=1)
+ARCHIVE = ReadWay("archive", fixed_requests=5, documents_per_request=1, covers_all=True, fidelity=1)
+
+
+class PlainFormat:
+    """Documents of the in-memory server: {"image": id, "annotations": [{"id", "name", …}]}."""
+
+    def parse(self, data: bytes) -> Document:
+        try:
+            value = json.loads(data)
+        except ValueError as error:
+            raise InvalidDocument("this is not JSON", line=getattr(error, "lineno", 0)) from error
+        if not isinstance(value, dict) or not isinstance(value.get("annotations"), list):
+            raise InvalidDocument('an object with a list "annotations" is expected', pointer="/annotations")
+        if not all(isinstance(item, dict) and isinstance(item.get("name"), str) for item in value["annotations"]):
+            raise InvalidDocument("every annotation needs a name", pointer="/annotations")
+        return value
+
+    def digest(self, document: Document) -> Digest:
+        annotations = sorted(self.annotations(document), key=_id_of)
+        return digest_of(annotations)
+
+    def annotations(self, document: Document) -> Sequence[JsonObject]:
+        annotations = document["annotations"]
+        assert isinstance(annotations, list)
+        return cast("list[JsonObject]", annotations)
+
+    def counts(self, document: Document) -> Counts:
+        counts: dict[str, int] = {}
+        for item in self.annotations(document):
+            counts[str(item["name"])] = counts.get(str(item["name"]), 0) + 1
+        return counts
+
+
+@dataclass(slots=True)
+class MemoryImage:
+    """An image on the in-memory server; change it freely."""
+
+    id: str
+    name: str
+    directory: str = ""
+    status: str = "complete"
+    data: bytes = JPEG
+    annotations: list[JsonObject] = field(default_factory=list)
+
+    def document(self) -> Document:
+        return {"image": self.id, "annotations": list(self.annotations)}
+
+
+def _id_of(annotation: JsonObject) -> str:
+    return str(annotation.get("id"))
+
+
+async def _at_once(_point: str) -> None:
+    return
+
+
+#: Called before every request with its name; may wait (time passes, others act) or raise (a fault).
+Door = Callable[[str], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class MemoryProvider:
+    """The port over `images`. `page` rows come in one answer."""
+
+    images_by_id: dict[str, MemoryImage] = field(default_factory=dict)
+    name: str = "street"
+    page: int = 7
+    door: Door = _at_once
+    ways: Sequence[ReadWay] = (SINGLE, ARCHIVE)
+    sent: Traffic = field(default_factory=Traffic)
+    #: What a listing page becomes on its way; a fault drops or repeats rows here.
+    garble_page: Callable[[list[MemoryImage]], list[MemoryImage]] = list
+    #: What an image's bytes become on their way.
+    garble_bytes: Callable[[bytes], bytes] = bytes
+
+    @property
+    def format(self) -> DocumentFormat:
+        return PlainFormat()
+
+    def add(self, image: MemoryImage) -> MemoryImage:
+        self.images_by_id[image.id] = image
+        return image
+
+    def traffic(self) -> Traffic:
+        return self.sent
+
+    def quota(self) -> Quota:
+        return Quota()
+
+    async def _request(self, point: str) -> None:
+        if point == "bytes":
+            self.sent = Traffic(self.sent.api, self.sent.storage + 1)
+        else:
+            self.sent = Traffic(self.sent.api + 1, self.sent.storage)
+        await self.door(point)
+
+    async def capabilities(self) -> Capabilities:
+        return Capabilities("memory", ChangeSignal.WEAK, self.page, 1000, 1)
+
+    async def datasets(self) -> Sequence[Dataset]:
+        return [await self.dataset(DatasetRef(name=self.name))]
+
+    async def dataset(self, ref: DatasetRef) -> Dataset:
+        await self._request("dataset")
+        if ref.name != self.name:
+            raise UnknownDataset(f"there is no dataset {ref}; there is {self.name}")
+        total = sum(len(image.annotations) for image in self.images_by_id.values())
+        return Dataset("ds", self.name, len(self.images_by_id), total)
+
+    async def list_images(self, dataset: Dataset, sink: PageSink) -> ListingEnd:
+        offset, pages = 0, 0
+        totals: set[int] = set()
+        while True:
+            await self._request("list")
+            images = list(reversed(self.images_by_id.values()))  # newest first, as on Pictograph
+            totals.add(len(images))
+            rows = images[offset : offset + self.page]
+            pages += 1
+            await sink([self._listed(image) for image in self.garble_page(rows)])
+            offset += len(rows)
+            if not rows or offset >= len(images):
+                return ListingEnd(max(totals), len(totals) == 1, pages)
+
+    def _listed(self, image: MemoryImage) -> ListedImage:
+        count = len(image.annotations)
+        document = ListedDocument("", Token(str(count), strong=False), empty=count == 0)
+        return ListedImage(
+            image.id, image.directory, image.name, image.status, len(image.data), None, None, None, count, (document,)
+        )
+
+    async def confirm_absent(self, dataset: Dataset, images: Sequence[str]) -> frozenset[str]:
+        gone = set()
+        for image in images:
+            await self._request("confirm")
+            if image not in self.images_by_id:
+                gone.add(image)
+        return frozenset(gone)
+
+    async def read_ways(self, dataset: Dataset) -> Sequence[ReadWay]:
+        return self.ways
+
+    async def read(self, dataset: Dataset, way: ReadWay, wanted: AsyncIterator[ListedImage]) -> AsyncIterator[Reading]:
+        if way.covers_all:
+            for _ in range(way.fixed_requests):
+                await self._request("archive")
+            for image in list(self.images_by_id.values()):
+                yield self._reading(image.id)
+            return
+        async for listed in wanted:
+            await self._request("read")
+            yield self._reading(listed.id)
+
+    def _reading(self, image_id: str) -> Reading:
+        image = self.images_by_id.get(image_id)
+        if image is None:
+            return Reading(
+                DocumentKey(image_id), None, None, {}, ReadProblem("not_found", f"image {image_id} is not there")
+            )
+        document = image.document()
+        return Reading(
+            DocumentKey(image_id), render(document), self.format.digest(document), self.format.counts(document)
+        )
+
+    def empty(self, dataset: Dataset, image: ListedImage, document: ListedDocument) -> Reading:
+        body: Document = {"image": image.id, "annotations": []}
+        return Reading(DocumentKey(image.id), render(body), self.format.digest(body), {})
+
+    @asynccontextmanager
+    async def images(self, dataset: Dataset, wanted: int) -> AsyncIterator["MemorySource"]:
+        await self._request("links")
+        yield MemorySource(self)
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySource:
+    """Image bytes of the in-memory server."""
+
+    provider: MemoryProvider
+
+    @asynccontextmanager
+    async def open(
+        self, image: ListedImage, *, offset: int = 0, validator: str | None = None
+    ) -> AsyncIterator[ImageStream]:
+        await self.provider._request("bytes")
+        held = self.provider.images_by_id.get(image.id)
+        if held is None:
+            raise NotFound(f"image {image.id} is not there", status=404)
+        start = offset if validator == '"v1"' else 0
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield self.provider.garble_bytes(held.data)[start:]
+
+        yield ImageStream(start, len(held.data), '"v1"', chunks())

@@ -1,0 +1,64 @@
+"""The cheapest way of reading, and forecasts."""
+
+import random
+
+import pytest
+
+from labelmirror.model.remote import Quota, ReadWay
+from labelmirror.planning.strategy import forecast, rank_ways
+
+SINGLE = ReadWay("single", 0, 1)
+FILES = ReadWay("files", 1, 1, fidelity=1)
+BULK = ReadWay("bulk", 0, 50)
+EXPORT = ReadWay("export", 9, 1, covers_all=True, fidelity=2)
+
+
+@pytest.mark.parametrize(("documents", "first"), [(1, "single"), (8, "single"), (9, "export"), (10_000, "export")])
+def test_single_reads_win_until_an_export_is_cheaper(documents: int, first: str) -> None:
+    assert rank_ways([SINGLE, EXPORT], documents)[0].name == first
+
+
+@pytest.mark.parametrize(("documents", "first"), [(10, "single"), (20, "files")])
+def test_the_servers_own_files_may_cost_five_percent_more(documents: int, first: str) -> None:
+    assert rank_ways([SINGLE, FILES], documents)[0].name == first
+
+
+def test_every_way_stays_in_reserve_for_the_case_that_one_is_refused() -> None:
+    assert [way.name for way in rank_ways([SINGLE, FILES, BULK, EXPORT], 1000)] == ["export", "bulk", "single", "files"]
+
+
+def test_nothing_to_read_needs_no_way() -> None:
+    assert rank_ways([SINGLE, EXPORT], 0) == ()
+
+
+def test_no_way_costs_more_than_five_percent_above_the_cheapest() -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    for _ in range(10_000):
+        ways = [
+            ReadWay(
+                f"w{n}",
+                rng.randrange(20),
+                rng.choice([1, 1, 10, 200]),
+                covers_all=rng.random() < 0.3,
+                fidelity=rng.randrange(3),
+            )
+            for n in range(rng.randrange(1, 5))
+        ]
+        documents = rng.randrange(1, 20_000)
+        chosen = rank_ways(ways, documents)[0].requests(documents)
+        assert chosen <= 1.05 * min(way.requests(documents) for way in ways)
+
+
+def test_links_for_many_images_are_forecast_as_one_request_for_each_batch() -> None:
+    assert forecast(images=10_001, image_bytes=7, image_batch=10_000, quota=Quota()).requests == 2
+    assert forecast(images=3, image_bytes=7, image_batch=0, quota=Quota()).requests == 3
+
+
+def test_a_plan_that_does_not_fit_the_window_says_when_it_will_end() -> None:
+    quota = Quota(usable=10, remaining=15, limit=100, window_s=60.0, resets_in_s=20.0)
+    fits = forecast(images=10, image_bytes=0, image_batch=0, quota=quota)
+    assert (fits.fits, fits.eta_s, fits.window_remaining) == (True, 0.0, 15)
+    later = forecast(images=211, image_bytes=0, image_batch=0, quota=quota)
+    assert (later.fits, later.eta_s) == (False, 20.0 + 2 * 60.0)
