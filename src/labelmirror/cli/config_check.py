@@ -8,9 +8,8 @@ from labelmirror.errors import ExitCode
 def check(call: Call) -> ExitCode:
     """Validate the configuration; contacts no server."""
     config = call.load()
+    servers, mirrors = len(config.settings.servers), len(config.settings.datasets)
     return call.answer(
         {"file": str(config.file), "warnings": config.warnings},
-        lambda: (
-            f"{config.file}: {len(config.settings.servers)} servers, {len(config.settings.datasets)} mirrors, no errors"
-        ),
+        lambda: f"{config.file}: no errors (servers: {servers}, mirrors: {mirrors})",
     )

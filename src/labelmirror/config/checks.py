@@ -14,7 +14,7 @@ from labelmirror.config.settings import DatasetSettings, Settings
 from labelmirror.providers.forms import is_loopback
 
 #: Names appear in unit names, environment variables and paths of the state.
-_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]|_(?!_)){0,99}")
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|_(?!_)){0,99}")
 
 
 def contradictions(settings: Settings) -> Iterator[Problem]:
@@ -22,7 +22,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     for table, names in (("servers", settings.servers), ("datasets", settings.datasets)):
         for name in names:
             if not _NAME.fullmatch(name):
-                yield Problem((table, name), 'is no usable name: letters, digits, ".", "-" and single "_", at most 100')
+                yield Problem((table, name), 'is no usable name: letters, digits, "-" and single "_", at most 100')
     for name, dataset in settings.datasets.items():
         yield from _in_dataset(("datasets", name), dataset, settings)
     yield from _between_folders(settings)

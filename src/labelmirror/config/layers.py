@@ -143,8 +143,9 @@ def _value(text: str, field: FieldInfo | None, context: Mapping[str, object]) ->
         return text
     if isinstance(parsed, list | dict) or field is None:
         return parsed
+    meant: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    adapter: TypeAdapter[Any] = TypeAdapter(meant)
     try:  # a name such as "2024" is text where text is meant
-        adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, *field.metadata])  # type: ignore[arg-type]  # a type made at run time
         adapter.validate_python(text, strict=True, context=dict(context))
     except ValidationError:
         return parsed

@@ -90,8 +90,9 @@ def _add_defaults(tables: RawTable, environ: Mapping[str, str], folder: Path) ->
     backup, daemon = tables.setdefault("backup", {}), tables.setdefault("daemon", {})
     if isinstance(backup, dict):
         backup.setdefault("path", "backups")
-    if isinstance(daemon, dict) and isinstance(state, str):
-        daemon.setdefault("socket", str(places.default_socket(folder / Path(state).expanduser(), environ)))
+    if isinstance(daemon, dict):
+        known = folder / Path(state).expanduser() if isinstance(state, str) else home
+        daemon.setdefault("socket", str(places.default_socket(known, environ)))
 
 
 def _validate(tables: RawTable, context: Mapping[str, object]) -> tuple[Settings | None, list[Problem]]:

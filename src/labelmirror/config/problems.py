@@ -7,14 +7,12 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from labelmirror.config.document import KeyPath, RawTable
 from labelmirror.config.layers import model_at
-from labelmirror.providers.forms import write_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +75,5 @@ def _sentence(detail: ErrorDetails, path: KeyPath, tables: RawTable) -> str:
         return f"must be {one_of(allowed)}" + nearest(detail["input"], allowed)
     for name, words in _BOUNDS.items():
         if name in context:
-            bound = context[name]
-            return f"{words} {write_duration(bound) if isinstance(bound, timedelta) else bound}"
+            return f"{words} {context[name]}"
     return _TYPES.get(detail["type"], detail["msg"])

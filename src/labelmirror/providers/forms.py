@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 #: The key of the validation context that holds the folder from which relative paths are meant.
@@ -200,6 +200,13 @@ def _duration(value: object) -> object:
     return _written(parse_duration)(value)
 
 
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        sentence = "must be longer than 0s"
+        raise problem(sentence)
+    return value
+
+
 def _path(value: object, info: ValidationInfo) -> object:
     if isinstance(value, Path):
         return value
@@ -215,7 +222,7 @@ def _tuple(value: object) -> object:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-PositiveDuration = Annotated[Duration, Field(gt=timedelta(0))]
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Size = Annotated[int, BeforeValidator(_written(parse_size)), Field(gt=0)]
 Calendar = Annotated[str, BeforeValidator(_written(parse_calendar))]
 FilePath = Annotated[Path, BeforeValidator(_path)]
