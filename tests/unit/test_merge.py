@@ -1,0 +1,115 @@
+"""The laws of the merge, on many random documents, and its rules one by one."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from labelmirror.model.document import JsonObject, digest_of
+from labelmirror.planning.merge import Keyed, Merged, difference, merge
+
+CASES = 100_000
+
+
+def keyed(key: str, version: int) -> Keyed:
+    value: JsonObject = {"id": key, "x": version}
+    return Keyed(key, digest_of(value), value)
+
+
+#: Every annotation that the tests use, made once: five keys in four versions.
+POOL = {(key, version): keyed(key, version) for key in "abcde" for version in range(4)}
+
+
+def some(rng: random.Random) -> list[Keyed]:
+    keys = rng.sample("abcde", rng.randrange(6))
+    return [POOL[key, rng.randrange(3)] for key in keys]
+
+
+def edited(rng: random.Random, base: Sequence[Keyed]) -> list[Keyed]:
+    """A descendant of base: some annotations deleted, some changed, some added."""
+    kept = [POOL[item.key, rng.randrange(4)] if rng.random() < 0.3 else item for item in base if rng.random() < 0.8]
+    free = [key for key in "abcde" if key not in {item.key for item in base}]
+    return kept + [POOL[key, rng.randrange(4)] for key in free if rng.random() < 0.3]
+
+
+def content(items: Sequence[Keyed]) -> dict[str, str]:
+    return {item.key: item.digest for item in items}
+
+
+def outcome(merged: Merged) -> tuple[dict[str, str], list[str]]:
+    return content(merged.annotations), sorted(clash.key for clash in merged.clashes)
+
+
+def test_the_laws_hold_for_random_documents() -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    clean = 0
+    for _ in range(CASES):
+        base = some(rng)
+        local, remote = edited(rng, base), edited(rng, base)
+        assert content(merge(base, base, remote).annotations) == content(remote)
+        assert content(merge(base, local, base).annotations) == content(local)
+        assert outcome(merge(base, local, local)) == (content(local), [])
+        merged = merge(base, local, remote)
+        assert outcome(merged) == outcome(merge(base, remote, local))
+        held, known = content(merged.annotations), (content(base), content(local), content(remote))
+        for key, digest in held.items():
+            assert digest in {known[1].get(key), known[2].get(key)}, "invented"
+        clashing = {clash.key for clash in merged.clashes}
+        for key, digest in known[1].items():
+            if known[2].get(key) == digest:
+                assert held[key] == digest, "dropped though both sides kept it"
+            elif key not in known[0] and key not in clashing:
+                assert held[key] == digest, "an addition was dropped"
+        clean += merged.clean
+    assert 0 < clean < CASES
+
+
+A0, A1, A2, B0, C0 = (POOL["a", 0], POOL["a", 1], POOL["a", 2], POOL["b", 0], POOL["c", 0])
+
+
+@pytest.mark.parametrize(
+    ("base", "local", "remote", "expected"),
+    [
+        ([A0], [A1], [A0], [A1]),
+        ([A0], [A0], [A1], [A1]),
+        ([A0], [A1], [A1], [A1]),
+        ([A0], [], [A0], []),
+        ([A0], [A0], [], []),
+        ([A0], [], [], []),
+        ([A0], [A0, B0], [A0], [A0, B0]),
+        ([A0], [A0, B0], [A0, C0], [A0, C0, B0]),
+        ([], [B0], [B0], [B0]),
+        ([A0, B0], [A0, B0], [B0, A0], [B0, A0]),
+    ],
+)
+def test_changes_of_one_side_are_taken_in_remote_order_with_local_additions_last(
+    base: list[Keyed], local: list[Keyed], remote: list[Keyed], expected: list[Keyed]
+) -> None:
+    merged = merge(base, local, remote)
+    assert merged.clean
+    assert list(merged.annotations) == expected
+
+
+@pytest.mark.parametrize(
+    ("base", "local", "remote"),
+    [([A0], [A1], [A2]), ([A0], [], [A1]), ([A0], [A1], []), ([], [A1], [A2])],
+)
+def test_an_annotation_that_both_sides_changed_differently_clashes(
+    base: list[Keyed], local: list[Keyed], remote: list[Keyed]
+) -> None:
+    merged = merge(base, [*local, B0], remote)
+    assert [clash.key for clash in merged.clashes] == ["a"]
+
+
+def test_a_clash_names_the_fields_that_differ() -> None:
+    (clash,) = merge([A0], [A1], [A2]).clashes
+    assert clash.fields == ("x",)
+    (deleted,) = merge([A0], [], [A2]).clashes
+    assert deleted.fields == ()
+
+
+def test_a_difference_lists_what_was_added_removed_and_changed() -> None:
+    found = difference([A0, B0], [C0, A1])
+    assert (found.added, found.removed, found.changed) == (("c",), ("b",), ("a",))
