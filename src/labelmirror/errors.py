@@ -227,6 +227,13 @@ class StateDamaged(LabelmirrorError):
     exit_code = ExitCode.NEEDS_REPAIR
 
 
+class Stopped(LabelmirrorError):
+    """Somebody asked the run to end; what was finished is on record."""
+
+    code = "stopped"
+    exit_code = ExitCode.BUDGET
+
+
 class BudgetSpent(LabelmirrorError):
     """The run's own budget of requests or time is used up; what is done is recorded."""
 

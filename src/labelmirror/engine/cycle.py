@@ -5,8 +5,11 @@ sides again and the same table says what is left.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+
+import anyio
 
 from labelmirror.engine.look import Seen, look
 from labelmirror.engine.mirror import Mirror, Run
@@ -23,6 +26,7 @@ from labelmirror.errors import (
     Locked,
     MarkerMismatch,
     StateDamaged,
+    Stopped,
     Unavailable,
 )
 from labelmirror.model.actions import ImageAction, PlanItem
@@ -37,13 +41,20 @@ from labelmirror.planning.plan import plan_document, plan_image
 from labelmirror.planning.strategy import forecast
 from labelmirror.ports.tree import Marker
 
+#: A run that is asked to end has this long to finish what it has in hand.
+GRACE_S = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class CycleOptions:
-    """What is asked of this one run. Without `retire` nothing is moved to the trash."""
+    """What is asked of this one run. Without `retire` nothing is moved to the trash.
+
+    `stop`, once set, ends the run: what is in hand is finished and recorded for GRACE_S, the rest is left.
+    """
 
     full_check: bool = False
     retire: bool = True
+    stop: anyio.Event | None = None
     consent: Consent = field(default_factory=Consent)
 
 
@@ -54,7 +65,8 @@ async def sync(mirror: Mirror, options: CycleOptions) -> MirrorReport:
     run = new_run(mirror)
     report = MirrorReport(mirror.name, run.id)
     try:
-        await _sync(run, report, options)
+        async with stoppable(run, options.stop):
+            await _sync(run, report, options)
     except (LabelmirrorError, ExceptionGroup) as error:
         report.error = run_error(error)
     report.troubles = run.troubles
@@ -76,9 +88,32 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     await pull_documents(run, seen.look, additive_only=additive_only, counts=counts.documents)
     wanted = tally.image_actions[ImageAction.PULL] + (0 if additive_only else tally.image_actions[ImageAction.REPLACE])
     await pull_images(run, seen.dataset, seen.look, wanted=wanted, additive_only=additive_only, counts=counts.images)
+    if run.stopping:
+        return
     if options.retire and not additive_only and not run.failures:
         await retire(run, seen.look, counts.images, counts.documents)
     await _finish(run, seen)
+
+
+@asynccontextmanager
+async def stoppable(run: Run, stop: anyio.Event | None) -> AsyncIterator[None]:
+    """Work that ends when `stop` is set: after GRACE_S even if it waits for something. Raises Stopped then."""
+    if stop is None:
+        yield
+        return
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_stop_when, run, stop, tasks.cancel_scope)
+        yield
+        tasks.cancel_scope.cancel()
+    if run.stopping:
+        raise Stopped("stopped on request; what was finished is on record", hint="Run it again: it goes on from here.")
+
+
+async def _stop_when(run: Run, stop: anyio.Event, work: anyio.CancelScope) -> None:
+    await stop.wait()
+    run.stopping = True
+    await run.mirror.clock.sleep(GRACE_S)
+    work.cancel()
 
 
 async def _finish(run: Run, seen: Seen) -> None:

@@ -49,6 +49,8 @@ class Run:
     id: str
     mirror: Mirror
     troubles: list[Trouble] = field(default_factory=list)
+    #: Somebody asked the run to end: nothing new is begun, what is in hand is finished and recorded.
+    stopping: bool = False
 
     async def map_changes(self) -> None:
         """Note durably that dataset.json is about to be out of date: images get, change or lose their places."""

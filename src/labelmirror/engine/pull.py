@@ -25,6 +25,8 @@ async def pull_documents(run: Run, looked: Look, *, additive_only: bool, counts:
     mirror = run.mirror
     with run.phase(Phase.PULLING_DOCUMENTS) as progress:
         async for page in document_pages(mirror.state):
+            if run.stopping:
+                return
             plans = [plan_document(row, looked, mirror.policy) for row in page]
             _report(run, plans, counts)
             await _settle(run, plans)

@@ -81,6 +81,8 @@ async def _find_work(
     async with work:
         async for page in image_pages(run.mirror.state):
             for row in page:
+                if run.stopping:
+                    return
                 action = plan_image(row, looked, run.mirror.policy).action
                 if action in actions and row.record and row.listed:
                     await work.send(_Wanted(row.record, row.listed))
