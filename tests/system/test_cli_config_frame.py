@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -73,6 +74,37 @@ def test_usage_errors_are_one_line_and_a_hint(typed: list[str], capsys: pytest.C
     error, hint = shown.err.splitlines()
     assert error.startswith("error: ")
     assert hint.startswith("hint: see: labelmirror")
+
+
+def test_a_full_disk_behind_standard_output_is_an_error_of_its_own(tmp_path: Path) -> None:
+    for arguments in (["version"], ["version", "--json"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "labelmirror", *arguments],
+                env=environment(tmp_path),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 12
+        assert done.stderr.startswith("error: standard output cannot be written: No space left on device\n")
+
+
+def test_a_reader_that_leaves_early_causes_no_traceback(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    for arguments in (["version"], ["version", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "labelmirror", *arguments],
+            env=environment(tmp_path),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (1, "")
+    os.close(writing)
 
 
 def test_help_loads_neither_pydantic_nor_aiohttp(tmp_path: Path) -> None:

@@ -239,6 +239,7 @@ def test_all_mistakes_are_listed_in_the_order_of_the_file(tmp_path: Path) -> Non
         (b"[a]\nb = 1\n[a]\n", ":3:3: not TOML: Cannot declare ('a',) twice"),
         (b'a = "x', ":1: not TOML: Unterminated string"),
         (b"a = 1\nb = '\xff'\n", ":2: not UTF-8"),
+        (b"a = " + b"[" * 5000, ": not TOML that this program reads: lists or tables are nested too deep"),
     ],
 )
 def test_what_is_not_toml_is_named_with_line_and_column(tmp_path: Path, data: bytes, problem: str) -> None:
@@ -247,6 +248,11 @@ def test_what_is_not_toml_is_named_with_line_and_column(tmp_path: Path, data: by
     with pytest.raises(ConfigError) as refused:
         load(file, {})
     assert refused.value.message == f"{file}{problem}"
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load(tmp_path, {})
 
 
 def test_a_file_that_cannot_be_a_configuration_is_not_read_whole(tmp_path: Path) -> None:

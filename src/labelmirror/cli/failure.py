@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 
-from labelmirror.cli.output import write_json
+from labelmirror.cli.output import OutputLost, write_json
 from labelmirror.errors import EXIT_PRECEDENCE, ExitCode, LabelmirrorError
 from labelmirror.telemetry.logs import Masker
 
@@ -17,6 +17,7 @@ def report(error: Exception, masker: Masker, *, as_json: bool) -> ExitCode:
     known = sorted((leaf for leaf in _leaves(error) if isinstance(leaf, LabelmirrorError)), key=_weight)
     if known:
         speaking = known[0]
+        as_json = as_json and not isinstance(speaking, OutputLost)
         return tell(speaking.code, speaking.message, speaking.hint, speaking.exit_code, masker, as_json=as_json)
     import structlog
 
@@ -29,11 +30,14 @@ def report(error: Exception, masker: Masker, *, as_json: bool) -> ExitCode:
 def tell(code: str, message: str, hint: str, exit_code: ExitCode, masker: Masker, *, as_json: bool) -> ExitCode:
     """Write one error, masked, in the form that was asked for."""
     message, hint = masker.clean(message), masker.clean(hint)
-    if as_json:
-        write_json({"error": {"code": code, "message": message, "hint": hint}}, exit_code)
-    else:
-        lines = [f"error: {message}"] + ([f"hint: {hint}"] if hint else [])
+    lines = [f"error: {message}"] + ([f"hint: {hint}"] if hint else [])
+    if not as_json:
         sys.stderr.write("\n".join(lines) + "\n")
+        return exit_code
+    try:
+        write_json({"error": {"code": code, "message": message, "hint": hint}}, exit_code)
+    except OutputLost as unwritten:
+        sys.stderr.write("\n".join([*lines, f"error: {unwritten.message}"]) + "\n")
     return exit_code
 
 

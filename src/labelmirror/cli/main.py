@@ -17,7 +17,12 @@ from labelmirror.errors import ExitCode
 from labelmirror.telemetry.logs import Masker
 
 #: Plain help text: it reads the same in a pipe, and does not wait for rich.
-app = typer.Typer(name="labelmirror", rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="labelmirror",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 config_app = typer.Typer(name="config", help="Check and show the configuration.", rich_markup_mode=None)
 
 

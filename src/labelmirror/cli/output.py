@@ -1,11 +1,13 @@
 """Answers of commands: one JSON object, or text and tables for people. Standard output carries nothing else."""
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from labelmirror.errors import ExitCode
+from labelmirror.errors import DiskError, ExitCode
 from labelmirror.model.document import JsonValue
 
 if TYPE_CHECKING:
@@ -13,12 +15,19 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+class OutputLost(DiskError):
+    """Standard output cannot be written, so that only standard error is left to say so."""
+
+
 def write_json(keys: Mapping[str, JsonValue], exit_code: ExitCode) -> None:
-    """Write the JSON answer in one line: `ok` (true for exit code 0 only), `exit_code` and the command's own keys."""
+    """Write the JSON answer in one line: `ok` (true for exit code 0 only), `exit_code` and the command's own keys.
+
+    Raises OutputLost when standard output cannot take it, as `write_human` does.
+    """
     envelope = {"ok": exit_code == ExitCode.DONE, "exit_code": int(exit_code), **keys}
     # ASCII only: a pipe may have any encoding, and names from a server may hold lone surrogates.
-    sys.stdout.write(json.dumps(envelope, ensure_ascii=True, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    with _standard_output():
+        sys.stdout.write(json.dumps(envelope, ensure_ascii=True, allow_nan=False) + "\n")
 
 
 def write_human(make: "Callable[[], RenderableType]") -> None:
@@ -27,7 +36,22 @@ def write_human(make: "Callable[[], RenderableType]") -> None:
 
     # A pipe has no width: a row stays on one line, for grep.
     width = None if sys.stdout.isatty() else 10_000
-    Console(width=width, markup=False, highlight=False, emoji=False).print(make())
+    with _standard_output():
+        Console(width=width, markup=False, highlight=False, emoji=False).print(make())
+
+
+@contextmanager
+def _standard_output() -> Iterator[None]:
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        raise
+    except OSError as error:
+        # What is left in the buffer cannot be written at the end of the program either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        msg = f"standard output cannot be written: {error.strerror}"
+        raise OutputLost(msg) from error
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":

@@ -72,6 +72,9 @@ def parse(path: Path, data: bytes, *, open_to_others: bool) -> Document:
         line = data.count(b"\n", 0, error.start) + 1
         msg = f"{path}:{line}: not UTF-8"
         raise ConfigError(msg) from None
+    except RecursionError:
+        msg = f"{path}: not TOML that this program reads: lists or tables are nested too deep"
+        raise ConfigError(msg) from None
     except tomllib.TOMLDecodeError as error:
         # The parser's words may repeat a piece of the text only as one illegal character.
         match = _POSITION.fullmatch(str(error))

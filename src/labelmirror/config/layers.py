@@ -139,7 +139,7 @@ def _settled(part: str, path: KeyPath, table: RawTable, tables: RawTable, overri
 def _value(text: str, field: FieldInfo | None, context: Mapping[str, object]) -> Any:
     try:
         parsed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     if isinstance(parsed, list | dict) or field is None:
         return parsed

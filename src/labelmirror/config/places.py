@@ -23,7 +23,7 @@ def config_file(flag: Path | None, environ: Mapping[str, str]) -> Path:
     """
     if named := flag or environ.get("LABELMIRROR_CONFIG"):
         path = Path(named)
-        if path.is_file():
+        if path.exists():  # perhaps a pipe: --config <(program)
             return path
         source = "--config" if flag else "LABELMIRROR_CONFIG"
         msg = f"{path}: no such file ({source} names it)"
