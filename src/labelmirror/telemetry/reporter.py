@@ -1,0 +1,104 @@
+"""Where the engine's facts go: log lines, and on a terminal progress bars."""
+
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from labelmirror.model.events import Event, ItemFailed, Noticed, Phase, PhaseBegan, PhaseEnded, Progressed
+from labelmirror.ports.clock import Clock
+
+#: Without a terminal, a phase that lasts says how far it is this often.
+LINE_EVERY_S = 30.0
+
+
+@dataclass(slots=True)
+class LogReporter:
+    """Facts as log lines: what went wrong at once, how far a phase is every 30 s."""
+
+    clock: Clock
+    _told_s: dict[tuple[str, Phase], float] = field(default_factory=dict)
+    _totals: dict[tuple[str, Phase], int | None] = field(default_factory=dict)
+
+    def emit(self, event: Event) -> None:
+        """Take one fact."""
+        log = structlog.get_logger("labelmirror")
+        match event:
+            case PhaseBegan():
+                self._told_s[event.mirror, event.phase] = self.clock.monotonic_s()
+                self._totals[event.mirror, event.phase] = event.total
+            case Progressed():
+                key = (event.mirror, event.phase)
+                now_s = self.clock.monotonic_s()
+                if now_s - self._told_s.get(key, now_s) >= LINE_EVERY_S:
+                    self._told_s[key] = now_s
+                    of = self._totals.get(key)
+                    log.info(
+                        "progress",
+                        mirror=event.mirror,
+                        doing=event.phase.value,
+                        items=event.items,
+                        of=of,
+                        bytes=event.size_bytes,
+                    )
+            case ItemFailed():
+                log.warning("item.failed", mirror=event.mirror, item=event.item, code=event.code, message=event.message)
+            case Noticed():
+                log.warning("notice", mirror=event.mirror, code=event.code, text=event.text)
+            case PhaseEnded():
+                self._told_s.pop((event.mirror, event.phase), None)
+
+
+class BarReporter:
+    """Facts as progress bars on a terminal; what went wrong still goes to the log, above the bars."""
+
+    def __init__(self, console: Console, log: LogReporter) -> None:
+        self._log = log
+        self._bars = Progress(
+            TextColumn("{task.fields[mirror]}  {task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[size]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._tasks: dict[tuple[str, Phase], TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def emit(self, event: Event) -> None:
+        """Take one fact."""
+        match event:
+            case PhaseBegan():
+                task = self._bars.add_task(event.phase.value, total=event.total, mirror=event.mirror, size="")
+                self._tasks[event.mirror, event.phase] = task
+            case Progressed():
+                self._bars.update(
+                    self._tasks[event.mirror, event.phase], completed=event.items, size=_size(event.size_bytes)
+                )
+            case PhaseEnded():
+                self._bars.remove_task(self._tasks.pop((event.mirror, event.phase)))
+            case _:
+                self._log.emit(event)
+
+
+def _size(size_bytes: int) -> str:
+    if not size_bytes:
+        return ""
+    size, unit = float(size_bytes), "B"
+    for bigger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, bigger
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
