@@ -157,6 +157,7 @@ def test_init_never_overwrites(tmp_path: Path) -> None:
         (("--user", "me", "--dataset", "x"), "--user: a pictograph server has no user"),
         (("--password-env", "P", "--dataset", "x"), "--password-env: a pictograph server has no password"),
         (("--url", "example.org", "--dataset", "x"), "servers.pictograph.url: must be an address"),
+        (("--dataset", "x", "--set", "version=1"), "--set: init writes a file and overrides nothing"),
         (("--dataset", "x", "--config", "no/where.toml"), "no/where.toml: there is no such folder"),
     ],
 )

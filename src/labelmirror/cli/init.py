@@ -43,6 +43,9 @@ def init(
     from labelmirror.config.problems import nearest, one_of
     from labelmirror.providers.registry import KINDS
 
+    if call.assignments:
+        msg = "--set: init writes a file and overrides nothing"
+        raise UsageError(msg, hint="add the setting to the file afterwards")
     file = call.config or Path(os.environ.get("LABELMIRROR_CONFIG") or "labelmirror.toml")
     if file.exists():  # before the questions; the writing itself refuses again
         raise _taken(file)
