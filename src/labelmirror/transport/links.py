@@ -1,0 +1,119 @@
+"""Where the links of a server may lead.
+
+A link is judged twice: its spelling before it is used, and the address at the moment of connecting, so that a name which
+resolves to something else the second time (DNS rebinding) gains nothing.
+"""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Callable
+from enum import Enum
+
+import anyio
+from aiohttp.typedefs import StrOrURL
+from yarl import URL
+
+from labelmirror.errors import UnsafeLink
+
+#: What a socket factory is told: family, type, protocol, canonical name, address.
+AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
+
+_SHARED = ipaddress.ip_network("100.64.0.0/10")  # RFC 6598, carrier-grade NAT
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last four bytes
+
+
+class Reach(Enum):
+    """The kinds of network that an address can belong to."""
+
+    PUBLIC = "public"
+    LOOPBACK = "loopback"
+    LINK_LOCAL = "link-local"
+    PRIVATE = "private"
+    UNUSABLE = "reserved"
+
+
+class AddressRefused(OSError):
+    """A connection that was not made because of where it leads."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EACCES, "the address is loopback, link-local, private or reserved")
+
+
+def reach_of(address: str) -> Reach:
+    """The network of an address in its usual spelling; whatever is no such address is UNUSABLE.
+
+    IPv4 addresses inside IPv6 ones (mapped, 6to4, NAT64) count as what they contain.
+    """
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return Reach.UNUSABLE
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if inner is None and ip in _NAT64:
+            inner = ipaddress.IPv4Address(ip.packed[-4:])
+        ip = inner or ip
+    if ip.is_unspecified or ip.is_multicast:
+        return Reach.UNUSABLE
+    if ip.is_loopback:
+        return Reach.LOOPBACK
+    if ip.is_link_local:
+        return Reach.LINK_LOCAL
+    if ip in _SHARED:
+        return Reach.PRIVATE
+    if ip.is_global:
+        return Reach.PUBLIC
+    return Reach.PRIVATE if ip.is_private and not ip.is_reserved else Reach.UNUSABLE
+
+
+async def reaches_of_host(host: str) -> frozenset[Reach]:
+    """The networks in which a configured server lies; public where its name does not resolve."""
+    try:
+        found = await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return frozenset({Reach.PUBLIC})
+    return frozenset(reach_of(str(address[0])) for *_, address in found) - {Reach.UNUSABLE}
+
+
+def socket_factory(allowed: frozenset[Reach]) -> Callable[[AddressInfo], socket.socket]:
+    """Makes sockets for addresses in these networks and in the public one; raises AddressRefused for all others."""
+
+    def make(info: AddressInfo) -> socket.socket:
+        family, kind, protocol, _, address = info
+        reach = reach_of(str(address[0]))
+        if reach is not Reach.PUBLIC and reach not in allowed:
+            raise AddressRefused
+        return socket.socket(family, kind, protocol)
+
+    return make
+
+
+def check_link(link: StrOrURL, server: URL) -> URL:
+    """The link as a URL, if a server at this address may hand it out. Raises UnsafeLink.
+
+    Only http and https; only https where the server has it; no user or password; a host must be there.
+    """
+    try:
+        url = link if isinstance(link, URL) else URL(link, encoded=True)
+        host, port = url.host, url.port
+    except ValueError:
+        raise UnsafeLink("the server gave a link that is no URL") from None
+    if url.scheme not in {"https", "http"} or (url.scheme == "http" and server.scheme == "https"):
+        raise UnsafeLink(f"the server gave a link with the scheme {url.scheme[:20]!r}")
+    if not host or not port:
+        raise UnsafeLink("the server gave a link without a host")
+    if url.user is not None or url.password is not None:
+        raise UnsafeLink(f"the server gave a link to {host} with a user name in it")
+    if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in str(url)):
+        raise UnsafeLink(f"the server gave a link to {host} with control characters in it")
+    return url
+
+
+def redact(link: StrOrURL) -> str:
+    """A link as it may be printed: without user, query and fragment, where secrets are."""
+    try:
+        url = URL(link, encoded=True) if isinstance(link, str) else link
+        return str(url.with_user(None).with_query(None).with_fragment(None))
+    except ValueError:
+        return "(no URL)"
