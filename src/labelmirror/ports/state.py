@@ -30,8 +30,8 @@ class DocumentRecorded:
 class Unplaced:
     """A listed image without a place, or whose name or directory changed since it got one.
 
-    `group` is the number of listed images whose folded path is the same and that have no place yet; `taken` says that a
-    recorded place is equal to it when folded.
+    `group` is the number of such images whose folded path is the same, this one included; `taken` says that the recorded
+    place of another image is equal to it when folded.
     """
 
     image: ListedImage
@@ -109,6 +109,10 @@ class MirrorState(Protocol):
         """The folded forms of (recorded files, recorded folders)."""
         ...
 
+    async def occupied(self, folds: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
+        """Which of these folded paths are those of (recorded files, recorded folders)."""
+        ...
+
     async def known_paths(self, paths: Sequence[str]) -> frozenset[str]:
         """Which of these paths (with images/ or annotations/) belong to a record."""
         ...
@@ -148,7 +152,7 @@ class MirrorState(Protocol):
         ...
 
     async def forget_documents(self, keys: Sequence[DocumentKey]) -> None:
-        """Forget base and local file of these documents."""
+        """Forget base, local file and reading of these documents."""
         ...
 
     # --- what went wrong -------------------------------------------------------------------------------------------

@@ -1,0 +1,273 @@
+"""A MirrorState in memory, exact and without threads. What it holds is what a crash leaves.
+
+A simulator stops a run by raising from `fault`, which is called before and after each call that changes something; the
+next engine goes on with the same object.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+
+from labelmirror.model.document import ContentId, Counts, Digest, JsonValue, content_id
+from labelmirror.model.folding import folded, folders_of
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.remote import ListedDocument, ListedImage, Reading, Token
+from labelmirror.model.rows import Base, DocumentRow, ImageRecord, ImageRow, LocalFile, MirrorFacts, RemoteSeen
+from labelmirror.model.trouble import Trouble
+from labelmirror.ports.state import DocumentRecorded, Unplaced
+
+Fault = Callable[[str, object], None]
+
+
+def no_fault(_point: str, _detail: object) -> None:
+    """Let everything happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    digest: Digest
+    content: ContentId
+    counts: Counts
+    token: Token | None
+    at_s: float
+
+
+@dataclass(slots=True)
+class _Held:
+    """Everything that a crash leaves."""
+
+    facts: MirrorFacts
+    memory: dict[str, JsonValue] = field(default_factory=dict)
+    listed: dict[str, tuple[ListedImage, str]] = field(default_factory=dict)
+    records: dict[str, ImageRecord] = field(default_factory=dict)
+    bases: dict[DocumentKey, Base] = field(default_factory=dict)
+    locals: dict[DocumentKey, LocalFile] = field(default_factory=dict)
+    readings: dict[DocumentKey, _Read] = field(default_factory=dict)
+    contents: dict[ContentId, bytes] = field(default_factory=dict)
+    strays: tuple[str, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+
+
+class MemoryState:
+    """The memory of one mirror."""
+
+    def __init__(self, store_id: str = "0" * 32, fault: Fault = no_fault) -> None:
+        self.held = _Held(MirrorFacts(store_id))
+        self.fault = fault
+        self.memory = _Memory(self)
+
+    def snapshot(self) -> object:
+        """All that is held, to be given to `restore` or compared."""
+        return deepcopy(self.held)
+
+    def restore(self, snapshot: object) -> None:
+        """Go back to a snapshot."""
+        assert isinstance(snapshot, _Held)
+        self.held = deepcopy(snapshot)
+
+    @contextmanager
+    def change(self, call: str) -> Iterator[_Held]:
+        """One transaction: all of it, or, when the fault strikes first, nothing."""
+        self.fault(f"state.{call}:before", None)
+        yield self.held
+        self.fault(f"state.{call}:after", None)
+
+    async def facts(self) -> MirrorFacts:
+        return self.held.facts
+
+    async def set_facts(self, facts: MirrorFacts) -> None:
+        with self.change("set_facts") as held:
+            held.facts = facts
+
+    async def reset(self, store_id: str) -> None:
+        with self.change("reset"):
+            self.held = _Held(MirrorFacts(store_id))
+
+    async def begin_listing(self) -> None:
+        with self.change("begin_listing") as held:
+            held.listed = {}
+
+    async def add_listed(self, images: Sequence[ListedImage], folds: Sequence[str]) -> None:
+        with self.change("add_listed") as held:
+            held.listed |= {image.id: (image, fold) for image, fold in zip(images, folds, strict=True)}
+
+    async def listed_count(self) -> int:
+        return len(self.held.listed)
+
+    async def listed(self, ids: Sequence[str]) -> Sequence[ListedImage]:
+        return [self.held.listed[id_][0] for id_ in ids if id_ in self.held.listed]
+
+    async def add_readings(self, readings: Sequence[tuple[Reading, Token | None]], at_s: float) -> None:
+        with self.change("add_readings") as held:
+            for reading, token in readings:
+                assert reading.data is not None
+                assert reading.digest is not None
+                content = content_id(reading.data)
+                held.contents[content] = reading.data
+                held.readings[reading.key] = _Read(reading.digest, content, reading.counts, token, at_s)
+
+    async def drop_readings(self, keys: Sequence[DocumentKey]) -> None:
+        with self.change("drop_readings") as held:
+            for key in keys:
+                held.readings.pop(key, None)
+
+    async def unlisted(self) -> Sequence[str]:
+        return sorted(self.held.records.keys() - self.held.listed.keys())
+
+    async def image_rows(self, after: str | None, limit: int) -> Sequence[ImageRow]:
+        ids = sorted(id_ for id_ in self.held.records.keys() | self.held.listed.keys() if after is None or id_ > after)
+        return [ImageRow(id_, self.held.records.get(id_), self._listed(id_)) for id_ in ids[:limit]]
+
+    async def document_rows(self, after: DocumentKey | None, limit: int) -> Sequence[DocumentRow]:
+        return [self._row(key) for key in self._keys() if after is None or key > after][:limit]
+
+    async def rows_of_image(self, image: str) -> Sequence[DocumentRow]:
+        return [self._row(key) for key in self._keys() if key.image == image]
+
+    async def unplaced(self, after: tuple[str, str] | None, limit: int) -> Sequence[Unplaced]:
+        held = self.held
+        waiting = sorted((fold, image.id) for image, fold in held.listed.values() if self._is_unplaced(image))
+        groups = Counter(fold for fold, _ in waiting)
+        behind = [entry for entry in waiting if after is None or entry > after]
+        page = behind[:limit] + [entry for entry in behind[limit:] if entry[0] == behind[limit - 1][0]]
+        return [
+            Unplaced(
+                held.listed[id_][0],
+                held.records.get(id_),
+                groups[fold],
+                any(other.id != id_ and folded(other.place) == fold for other in held.records.values()),
+            )
+            for fold, id_ in page
+        ]
+
+    async def folded_places(self) -> tuple[frozenset[str], frozenset[str]]:
+        files = frozenset(folded(record.place) for record in self.held.records.values())
+        return files, frozenset(folder for file in files for folder in folders_of(file))
+
+    async def occupied(self, folds: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
+        files, folders = await self.folded_places()
+        return files & frozenset(folds), folders & frozenset(folds)
+
+    async def known_paths(self, paths: Sequence[str]) -> frozenset[str]:
+        known = {record.path for record in self.held.records.values()}
+        known |= {_document_path(record.place) for record in self.held.records.values()}
+        return frozenset(known.intersection(paths))
+
+    async def contents(self, ids: Sequence[ContentId]) -> Mapping[ContentId, bytes]:
+        return {id_: self.held.contents[id_] for id_ in ids if id_ in self.held.contents}
+
+    async def record_images(self, records: Sequence[ImageRecord]) -> None:
+        with self.change("record_images") as held:
+            held.records |= {record.id: record for record in records}
+
+    async def record_documents(self, records: Sequence[DocumentRecorded]) -> None:
+        with self.change("record_documents") as held:
+            for record in records:
+                assert record.base.content in held.contents, "a base without its content"
+                held.bases[record.key] = record.base
+                held.locals[record.key] = record.local
+                held.readings.pop(record.key, None)
+
+    async def record_local(self, found: Sequence[tuple[DocumentKey, LocalFile | None]]) -> None:
+        with self.change("record_local") as held:
+            for key, local in found:
+                if local is None:
+                    held.locals.pop(key, None)
+                else:
+                    held.locals[key] = local
+
+    async def record_checked(self, checked: Sequence[tuple[DocumentKey, Token | None, float]]) -> None:
+        with self.change("record_checked") as held:
+            for key, token, at_s in checked:
+                held.bases[key] = replace(held.bases[key], token=token, checked_at_s=at_s)
+                held.readings.pop(key, None)
+
+    async def record_strays(self, paths: Sequence[str]) -> None:
+        with self.change("record_strays") as held:
+            held.strays = tuple(sorted(paths))
+
+    async def strays(self) -> Sequence[str]:
+        return self.held.strays
+
+    async def forget_images(self, ids: Sequence[str]) -> None:
+        with self.change("forget_images") as held:
+            for id_ in ids:
+                held.records.pop(id_, None)
+            for side in (held.bases, held.locals, held.readings):
+                for key in [key for key in side if key.image in set(ids)]:
+                    del side[key]
+
+    async def forget_documents(self, keys: Sequence[DocumentKey]) -> None:
+        with self.change("forget_documents") as held:
+            for key in keys:
+                held.bases.pop(key, None)
+                held.locals.pop(key, None)
+                held.readings.pop(key, None)
+
+    async def set_troubles(self, troubles: Sequence[Trouble]) -> None:
+        with self.change("set_troubles") as held:
+            held.troubles = tuple(troubles)
+
+    async def troubles(self) -> Sequence[Trouble]:
+        return self.held.troubles
+
+    async def compact(self) -> None:
+        with self.change("compact") as held:
+            used = {base.content for base in held.bases.values()} | {read.content for read in held.readings.values()}
+            held.contents = {id_: data for id_, data in held.contents.items() if id_ in used}
+
+    def _listed(self, image: str) -> ListedImage | None:
+        return self.held.listed[image][0] if image in self.held.listed else None
+
+    def _is_unplaced(self, image: ListedImage) -> bool:
+        record = self.held.records.get(image.id)
+        return record is None or (record.directory, record.name) != (image.directory, image.name)
+
+    def _keys(self) -> Sequence[DocumentKey]:
+        held = self.held
+        keys = {
+            DocumentKey(id_, document.set) for id_, (image, _) in held.listed.items() for document in image.documents
+        }
+        return sorted(key for key in keys | held.bases.keys() | held.locals.keys() if key.image in held.records)
+
+    def _row(self, key: DocumentKey) -> DocumentRow:
+        held, image, place = self.held, self._listed(key.image), self.held.records[key.image].place
+        document = next((document for document in image.documents if document.set == key.set), None) if image else None
+        return DocumentRow(
+            key=key,
+            place=place,
+            path=_document_path(place),
+            base=held.bases.get(key),
+            local=held.locals.get(key),
+            remote=_seen(document, held.readings.get(key)),
+            listed=document is not None,
+            status=image.status if image is not None else None,
+        )
+
+
+class _Memory:
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def get(self, name: str) -> JsonValue:
+        return self._state.held.memory.get(name)
+
+    async def put(self, name: str, value: JsonValue) -> None:
+        with self._state.change("memory.put") as held:
+            held.memory.pop(name, None)
+            if value is not None:
+                held.memory[name] = value
+
+
+def _document_path(place: str) -> str:
+    return f"annotations/{place}.json"
+
+
+def _seen(document: ListedDocument | None, read: _Read | None) -> RemoteSeen | None:
+    if document is None:
+        return None
+    if read is None:
+        return RemoteSeen(document.token, document.empty)
+    return RemoteSeen(document.token, document.empty, read.digest, read.content, read.counts, read.token, read.at_s)
