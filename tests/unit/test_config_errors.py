@@ -275,3 +275,47 @@ def test_http_to_this_machine_and_https_give_none(tmp_path: Path, url: str) -> N
     file = tmp_path / "labelmirror.toml"
     file.write_text(HEAD + f'url = "{url}"\n')
     assert load(file, {}).warnings == ()
+
+
+KEYS = (
+    *("version", "state", "ledger", "servers", "datasets", "backup", "retention", "daemon"),
+    *("servers.acme", "servers.acme.kind", "servers.acme.url", "servers.acme.key", "servers.acme.key.env"),
+    *("servers.acme.reserve", "servers.acme.caps", "servers.acme.caps.pages", "servers.acme.bandwidth"),
+    *("datasets.street", "datasets.street.server", "datasets.street.name", "datasets.street.path"),
+    *("datasets.street.every", "datasets.street.calendar", "datasets.street.select", "datasets.street.select.status"),
+    *("backup.path", "retention.trash", "daemon.metrics", "daemon.socket", "daemon.on_change", "daemon.ping_url"),
+)
+VALUES = (
+    *(
+        "0",
+        "-1",
+        "1.5",
+        "nan",
+        "inf",
+        "1e400",
+        "true",
+        '""',
+        '"x"',
+        '"\\u0000"',
+        '"://["',
+        '"http://[::1"',
+        '"1:2:3"',
+        "[]",
+    ),
+    *("[[]]", "[1]", '["x"]', '[""]', "{}", "{ x = 1 }", '{ env = "K" }', "{ file = 1 }", "2026-01-01", "12:00:00"),
+    *("9999999999999999999999", '"~nobody-here/x"', '"\\ud7ff"', '"9999999999999999999999d"', '"٣:٠٠"', '"1²"'),
+)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_no_value_anywhere_breaks_the_reader(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "labelmirror.toml"
+    variable = "LABELMIRROR__" + key.replace(".", "__")
+    for value in VALUES:
+        print(f"{key} = {value}")
+        for text, environ in ((f"{key} = {value}\n", {}), (HEAD + MIRROR, {variable: value.strip('"')})):
+            file.write_text(text)
+            try:
+                load(file, environ)
+            except ConfigError as refused:
+                assert all(": " in line for line in refused.message.splitlines())

@@ -1,5 +1,6 @@
 """From file, environment and flags to one `Config`, or to one ConfigError that lists everything that is wrong."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -91,7 +92,8 @@ def _add_defaults(tables: RawTable, environ: Mapping[str, str], folder: Path) ->
     if isinstance(backup, dict):
         backup.setdefault("path", "backups")
     if isinstance(daemon, dict):
-        known = folder / Path(state).expanduser() if isinstance(state, str) else home
+        # Where `state` itself is no path, its own problem is the one to tell: nothing may fail here.
+        known = folder / os.path.expanduser(state) if isinstance(state, str) else home  # noqa: PTH111
         daemon.setdefault("socket", str(places.default_socket(known, environ)))
 
 

@@ -163,9 +163,12 @@ def parse_origin(text: str) -> str:
 
 def parse_ping_url(text: str) -> str:
     """Check an http or https address that is called as it stands."""
-    parts = urlsplit(text)
+    msg = "must be an http or https address"
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise ValueError(msg) from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = "must be an http or https address"
         raise ValueError(msg)
     return text
 
@@ -214,7 +217,11 @@ def _path(value: object, info: ValidationInfo) -> object:
         sentence = "must be a path, as text"
         raise problem(sentence)
     folder: Path = (info.context or {})[FOLDER]
-    return folder / Path(value).expanduser()
+    try:
+        return folder / Path(value).expanduser()
+    except RuntimeError:
+        sentence = "begins with the home folder of a user that this machine does not know"
+        raise problem(sentence) from None
 
 
 def _tuple(value: object) -> object:
