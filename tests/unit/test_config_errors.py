@@ -315,7 +315,9 @@ def test_no_value_anywhere_breaks_the_reader(tmp_path: Path, key: str) -> None:
         print(f"{key} = {value}")
         for text, environ in ((f"{key} = {value}\n", {}), (HEAD + MIRROR, {variable: value.strip('"')})):
             file.write_text(text)
+            message = ""
             try:
                 load(file, environ)
             except ConfigError as refused:
-                assert all(": " in line for line in refused.message.splitlines())
+                message = refused.message
+            assert all(": " in line for line in message.splitlines())
