@@ -74,10 +74,20 @@ def test_a_key_that_is_kept_elsewhere_is_fine_in_a_public_file(tmp_path: Path) -
     load(written(tmp_path, '{ env = "K" }', mode=0o644), {"LABELMIRROR__SERVERS__ACME__KEY": CANARY})
 
 
-def test_a_key_on_the_command_line_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "flag", ["servers.acme.key={canary}", 'servers.acme={{"kind": "pictograph", "key": "{canary}"}}']
+)
+def test_a_key_on_the_command_line_is_refused(tmp_path: Path, flag: str) -> None:
     with pytest.raises(ConfigError, match=r"--set: servers\.acme\.key is a secret") as refused:
-        load(written(tmp_path, '{ env = "K" }'), {}, [f"servers.acme.key={CANARY}"])
+        load(written(tmp_path, '{ env = "K" }'), {}, [flag.format(canary=CANARY)])
     assert CANARY not in refused.value.message
+
+
+def test_a_key_may_come_inside_a_server_from_the_environment(tmp_path: Path) -> None:
+    server = f'{{"kind": "pictograph", "key": "{CANARY}"}}'
+    config = load(written(tmp_path, '{ env = "K" }', mode=0o644), {"LABELMIRROR__SERVERS__OTHER": server})
+    [(_, source)] = config.settings.servers["other"].secrets()
+    assert resolve(source, NAME, {}).reveal() == CANARY
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ and "_" stands for "-" too; what fits two keys is refused. Lists and tables are 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -21,13 +22,32 @@ from labelmirror.providers.settings import ServerSettings
 PREFIX: Final = "labelmirror__"
 
 
+class Layer(Enum):
+    """What can decide a value; a later one covers those before it."""
+
+    FILE = "file"
+    ENVIRONMENT = "environment"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value came from: a layer, and the line, variable or flag in it. Never what the value is."""
+
+    layer: Layer
+    place: str
+
+    def __str__(self) -> str:
+        return f"{self.layer.value} {self.place}"
+
+
 @dataclass(frozen=True, slots=True)
 class Override:
-    """One value from outside the file. `origin` names where it came from, never what it is."""
+    """One value from outside the file, under the key as it was written."""
 
     written: KeyPath
     text: str
-    origin: str
+    origin: Origin
 
 
 def from_environment(environ: Mapping[str, str]) -> list[Override]:
@@ -42,7 +62,7 @@ def from_environment(environ: Mapping[str, str]) -> list[Override]:
             raise ConfigError(msg, hint="unset one of them")
         found[key] = name
     return [
-        Override(tuple(name[len(PREFIX) :].split("__")), environ[name], f"environment {name}")
+        Override(tuple(name[len(PREFIX) :].split("__")), environ[name], Origin(Layer.ENVIRONMENT, name))
         for name in found.values()
     ]
 
@@ -57,15 +77,15 @@ def _from_flag(assignment: str) -> Override:
     if not equals or not all(key.split(".")):
         msg = "--set: must be KEY=VALUE, such as --set servers.acme.reserve=0.1"
         raise ConfigError(msg)
-    return Override(tuple(key.split(".")), text, f"flag --set {key}")
+    return Override(tuple(key.split(".")), text, Origin(Layer.FLAG, f"--set {key}"))
 
 
-def lay_over(tables: RawTable, overrides: Sequence[Override], context: Mapping[str, object]) -> dict[KeyPath, str]:
+def lay_over(tables: RawTable, overrides: Sequence[Override], context: Mapping[str, object]) -> dict[KeyPath, Origin]:
     """Write the overrides into the tables, and give the origin of each key that was written.
 
     Raises ConfigError when a name fits two keys, or a key lies inside something that is no table.
     """
-    origins: dict[KeyPath, str] = {}
+    origins: dict[KeyPath, Origin] = {}
     # A server's kind decides which keys it has, so it comes first.
     for override in sorted(overrides, key=lambda item: _folded(item.written[-1]) != "kind"):
         path: KeyPath = ()
@@ -125,7 +145,7 @@ def _folded(part: str) -> str:
 
 def _settled(part: str, path: KeyPath, table: RawTable, tables: RawTable, override: Override) -> str:
     """The key that a part of a variable's name means: one that is there, one that may be there, or a new name."""
-    if override.origin.startswith("flag"):
+    if override.origin.layer is Layer.FLAG:
         return part
     model = model_at(path, tables)
     known = table.keys() | (model.model_fields.keys() if model else set())

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from labelmirror.config import checks, layers, places
 from labelmirror.config.document import Document, KeyPath, RawTable, dotted, read
+from labelmirror.config.layers import Layer, Origin
 from labelmirror.config.problems import Problem, from_validation, nearest, one_of
 from labelmirror.config.settings import Settings
 from labelmirror.errors import ConfigError
@@ -27,7 +28,7 @@ class Config:
 
     file: Path
     settings: Settings
-    origins: Mapping[KeyPath, str]
+    origins: Mapping[KeyPath, Origin]
     warnings: tuple[str, ...]
 
     def origin(self, path: KeyPath) -> str:
@@ -35,9 +36,9 @@ class Config:
 
         A value that was written as a table, such as a secret, comes from where the table's first key does.
         """
-        around = (path[:length] for length in range(len(path), 0, -1))
-        within = (key for key in self.origins if key[: len(path)] == path)
-        return next((self.origins[key] for key in (*around, *within) if key in self.origins), "default")
+        within = (self.origins[key] for key in self.origins if key[: len(path)] == path)
+        found = _origin(path, self.origins) or next(within, None)
+        return str(found) if found else "default"
 
 
 def load(flag: Path | None, environ: Mapping[str, str], assignments: Sequence[str] = ()) -> Config:
@@ -68,7 +69,17 @@ def settle(document: Document, environ: Mapping[str, str], assignments: Sequence
     return Config(document.path, settings, origins, warnings)
 
 
-def _file_origins(document: Document, over: Mapping[KeyPath, str]) -> dict[KeyPath, str]:
+def _origin(path: KeyPath, origins: Mapping[KeyPath, Origin]) -> Origin | None:
+    """What decided this key, or the table around it."""
+    around = (path[:length] for length in range(len(path), 0, -1))
+    return next((origins[key] for key in around if key in origins), None)
+
+
+def _layer(path: KeyPath, origins: Mapping[KeyPath, Origin]) -> Layer | None:
+    return origin.layer if (origin := _origin(path, origins)) else None
+
+
+def _file_origins(document: Document, over: Mapping[KeyPath, Origin]) -> dict[KeyPath, Origin]:
     def leaves(table: RawTable, path: KeyPath) -> Iterator[KeyPath]:
         for key, value in table.items():
             if isinstance(value, dict):
@@ -77,7 +88,7 @@ def _file_origins(document: Document, over: Mapping[KeyPath, str]) -> dict[KeyPa
                 yield (*path, key)
 
     return {
-        path: f"file {document.path}:{line}" if (line := document.line(path)) else f"file {document.path}"
+        path: Origin(Layer.FILE, f"{document.path}:{line}" if (line := document.line(path)) else str(document.path))
         for path in leaves(document.tables, ())
         if not any(path[: len(written)] == written for written in over)
     }
@@ -130,34 +141,32 @@ def _kind_problem(path: KeyPath, table: object) -> Problem | None:
     return None
 
 
-def _exposed_secrets(settings: Settings, document: Document, origins: Mapping[KeyPath, str]) -> Iterator[Problem]:
+def _exposed_secrets(settings: Settings, document: Document, origins: Mapping[KeyPath, Origin]) -> Iterator[Problem]:
     for name, server in settings.servers.items():
         for field, source in server.secrets():
             path = ("servers", name, field)
-            from_file = origins.get(path, "").startswith("file ")
-            if source.literal is not None and from_file and document.open_to_others:
+            if source.literal is not None and _layer(path, origins) is Layer.FILE and document.open_to_others:
                 yield Problem(path, "is written here, and others may read this file: chmod 600, or use { env = … }")
 
 
-def _refuse_secret_flags(settings: Settings, origins: Mapping[KeyPath, str]) -> None:
+def _refuse_secret_flags(settings: Settings, origins: Mapping[KeyPath, Origin]) -> None:
     for name, server in settings.servers.items():
         for field, source in server.secrets():
-            if source.literal is not None and origins[("servers", name, field)].startswith("flag "):
+            if source.literal is not None and _layer(("servers", name, field), origins) is Layer.FLAG:
                 msg = f"--set: servers.{name}.{field} is a secret, and other users can read a command line"
                 raise ConfigError(msg, hint="use { env = … }, { file = … }, { command = … } or { credential = … }")
 
 
-def _error(problems: Sequence[Problem], document: Document, origins: Mapping[KeyPath, str]) -> ConfigError:
+def _error(problems: Sequence[Problem], document: Document, origins: Mapping[KeyPath, Origin]) -> ConfigError:
     ordered = sorted(problems, key=lambda problem: document.line(problem.path) or 0)
     return ConfigError("\n".join(_line(problem, document, origins) for problem in ordered))
 
 
-def _line(problem: Problem, document: Document, origins: Mapping[KeyPath, str]) -> str:
+def _line(problem: Problem, document: Document, origins: Mapping[KeyPath, Origin]) -> str:
     """`FILE:LINE: KEY: what is wrong`; for a value from elsewhere, that in the place of file and line."""
-    above = (problem.path[:length] for length in range(len(problem.path), 0, -1))
-    origin = next((origins[path] for path in above if path in origins), None)
-    if origin is not None and not origin.startswith("file "):
-        where = origin
+    origin = _origin(problem.path, origins)
+    if origin is not None and origin.layer is not Layer.FILE:
+        where = str(origin)
     else:
         line = document.line(problem.path)
         where = f"{document.path}:{line}" if line else str(document.path)
