@@ -26,6 +26,14 @@ class WindowKind(StrEnum):
     UNANNOUNCED = "unannounced"
 
 
+class Length(StrEnum):
+    """How well the length of a sliding window is known: not at all, from requests of ours that returned, for sure."""
+
+    GUESSED = "guessed"
+    SEEN = "seen"
+    EXACT = "exact"
+
+
 class WaitCause(StrEnum):
     """Why a request has to wait."""
 
@@ -110,7 +118,7 @@ class Book:
     """Everything that the processes sharing one key know together about its window.
 
     `span_s` and `span_before_s` are the longest times to a reset seen in this and the previous window: the longer one
-    is the best guess of the window's length, unless `stated_s` gives it. `low` and `low_before` are the smallest
+    is the best guess of the window's length, unless `stated_s` gives it; `length` says how good. `low` and `low_before` are the smallest
     Remaining of two successive turns of answers; `turn_s` began the younger one. `fresh_s`: an answer to a request sent
     since then replaces both, because nothing was under way. `seen_s` is when the last answer came.
 
@@ -124,6 +132,7 @@ class Book:
     kind: WindowKind = WindowKind.UNKNOWN
     limit: int | None = None
     stated_s: float | None = None
+    length: Length = Length.GUESSED
     span_s: float = 0.0
     span_before_s: float = 0.0
     reset_s: float | None = None

@@ -17,6 +17,7 @@ from labelmirror.model.pacing import (
     Book,
     Demand,
     Lease,
+    Length,
     Priority,
     QuotaRules,
     RateObservation,
@@ -143,7 +144,10 @@ def window_s(book: Book) -> float | None:
 
 def retry_s(book: Book) -> float:
     """How long to wait before asking the ledger again when nothing better is known."""
-    return min(_RETRY_MAX_S, (window_s(book) or _WINDOW_UNKNOWN_S) / 50)
+    length_s = window_s(book) or _WINDOW_UNKNOWN_S
+    if book.kind is WindowKind.SLIDING and book.length is Length.GUESSED and book.own:
+        length_s = max(length_s, book.seen_s - book.own[0][0])
+    return min(_RETRY_MAX_S, length_s / 50)
 
 
 def free(book: Book) -> int:
@@ -187,10 +191,10 @@ def _back_s(book: Book) -> float:
 
 def _own_inside(book: Book, now_s: float) -> int:
     """Our answered requests that may still count at `now_s`."""
-    if book.kind is WindowKind.SLIDING:
-        since_s = now_s - (window_s(book) or HOUR_S)
-        return sum(count for end_s, count in book.own if end_s > since_s)
-    return book.own_here
+    if book.kind is not WindowKind.SLIDING:
+        return book.own_here
+    since_s = -math.inf if book.length is Length.GUESSED else now_s - (window_s(book) or HOUR_S)
+    return sum(count for end_s, count in book.own if end_s > since_s)
 
 
 def _returned(book: Book, from_s: float, to_s: float) -> int:
@@ -393,7 +397,7 @@ def _counted(book: Book, rules: QuotaRules, now_s: float) -> Book:
         own = (*own[:-1], (own[-1][0], own[-1][1] + 1))
     else:
         first = 0
-        if length_s is not None:
+        if length_s is not None and (book.kind is not WindowKind.SLIDING or book.length is not Length.GUESSED):
             # A quarter of a window longer than needed, because its length may turn out to be a little greater.
             first = sum(1 for old_s, _ in own if old_s < now_s - 1.25 * length_s - 2 * WHOLE_SECOND_S)
         own = (*own[max(first, len(own) + 1 - 2 * _OWN_SLICES) :], (end_s, 1))
@@ -415,7 +419,7 @@ def _announced(book: Book, answer: Answer) -> Book:
         seen_s=max(book.seen_s, answer.received_s),
     )
     if seen.reset_s is not None:
-        known = replace(known, span_s=max(known.span_s, seen.reset_s - date_s))
+        known = _measured(book, known, answer, remaining, seen.reset_s - date_s)
     reset_s = book.reset_s if seen.reset_s is None else seen.reset_s
     if kind is WindowKind.SLIDING:
         if book.kind is not kind:
@@ -445,16 +449,69 @@ def _kind(book: Book, answer: Answer, remaining: int, date_s: float) -> WindowKi
     after_reset = date_s >= book.reset_s + WHOLE_SECOND_S
     later = answer.sent_s >= book.turn_s
     rose = later and remaining > book.low_before and answer.seen.limit in (None, book.limit)
+    used, used_before = book.limit - remaining, book.limit - book.low_before
+    kept = later and used_before >= 20 and 2 * used >= used_before
     if kind is not WindowKind.SLIDING and (
         (before_reset and (rose or moved_s >= 2 * WHOLE_SECOND_S))
-        or (after_reset and 0 < moved_s < length_s - 3 * WHOLE_SECOND_S)
+        or (after_reset and (kept or 0 < moved_s < length_s - 3 * WHOLE_SECOND_S))
     ):
         return WindowKind.SLIDING
     surely_s = answer.sent_s - (length_s - 3 * WHOLE_SECOND_S - book.lag_s)
-    young = sum(count for end_s, count in book.own if end_s - length_s / _OWN_SLICES > surely_s)
+    young = sum(count for end_s, count in book.own if surely_s + length_s / _OWN_SLICES < end_s <= answer.sent_s)
     if later and young >= 10 and book.limit - remaining + 2 < young:
         return WindowKind.FIXED
     return kind
+
+
+def _measured(book: Book, known: Book, answer: Answer, remaining: int, span_s: float) -> Book:
+    """Learn the window's length; `book` is as it was before this answer.
+
+    The time to a reset is the whole length when nothing else is in the window, and when Reset moves with every
+    answer. Where Reset tells when the oldest request leaves, and others are at work, it is nearly nothing: there, the
+    return of our own requests is what tells.
+    """
+    known = replace(known, span_s=max(known.span_s, span_s))
+    if known.length is Length.EXACT:
+        return known
+    moved_s = 0.0 if book.reset_s is None or answer.seen.reset_s is None else answer.seen.reset_s - book.reset_s
+    slides = moved_s >= 2 * WHOLE_SECOND_S and answer.received_s + 2 * WHOLE_SECOND_S <= (book.reset_s or 0.0)
+    if known.stated_s is not None or slides or remaining >= (known.limit or 0) - 1:
+        return replace(known, length=Length.EXACT, span_s=span_s, span_before_s=0.0)
+    if book.kind is not WindowKind.SLIDING or book.fresh_s is None or answer.sent_s < book.fresh_s:
+        return known
+    length_s, batch = window_s(book) or _WINDOW_UNKNOWN_S, _batch(book)
+    rose = remaining + 1 - min(book.low, book.low_before)
+    expected = 0 if book.length is Length.GUESSED else _returned(book, book.seen_s, answer.sent_s)
+    if expected >= batch:
+        # Not here: they are still inside, so the window is longer than it seemed.
+        return known if 2 * rose >= expected else replace(known, span_s=1.05 * length_s)
+    burst_s = _burst_s(book, book.seen_s)
+    if rose < 2 * batch or burst_s is None:
+        return known
+    age_s = answer.sent_s - burst_s
+    if book.length is Length.GUESSED or 0.9 * length_s <= age_s < length_s:
+        return replace(known, length=Length.SEEN, span_s=age_s, span_before_s=0.0)
+    return known
+
+
+def _burst_s(book: Book, now_s: float) -> float | None:
+    """When the oldest burst of ours that may still be inside a sliding window began; None if there was none."""
+    since_s = -math.inf if book.length is Length.GUESSED else now_s - (window_s(book) or HOUR_S)
+    own = [entry for entry in book.own if entry[0] > since_s]
+    enough, first, count = 2 * _batch(book), 0, 0
+    for end_s, sent in own:
+        count += sent
+        while end_s - own[first][0] > max(0.0, now_s - own[first][0]) / 20:
+            count -= own[first][1]
+            first += 1
+        if count >= enough:
+            return own[first][0]
+    return None
+
+
+def _batch(book: Book) -> int:
+    """So many requests returning at once are told from the coming and going of others."""
+    return max(1, min(20, (book.limit or 0) // 250))
 
 
 def _opens(book: Book, reset_s: float | None, date_s: float) -> bool:
@@ -587,6 +644,11 @@ def _look(book: Book, ask: Ask, missing: float, cause: WaitCause, now_s: float) 
     length_s = window_s(book) or _WINDOW_UNKNOWN_S
     unseen_s = _back_s(book) if cause is WaitCause.EMPTY else book.seen_s + length_s / 20
     back_s = min(_own_back_s(book, missing), unseen_s)
+    if book.length is Length.GUESSED:
+        # Look again and again, each time a twentieth later, until our own requests are seen to return.
+        burst_s = _burst_s(book, now_s)
+        age_s = length_s if burst_s is None else book.seen_s - burst_s
+        back_s = max(unseen_s if cause is WaitCause.EMPTY else 0.0, book.seen_s + max(retry_s(book), age_s / 20))
     if now_s < back_s:
         return book, _wait(book, now_s, back_s, cause)
     if _leased(book) > 0:
@@ -595,7 +657,11 @@ def _look(book: Book, ask: Ask, missing: float, cause: WaitCause, now_s: float) 
 
 
 def _own_back_s(book: Book, missing: float) -> float:
-    """When so many of our requests have left the sliding window since the last answer; infinite if there are fewer."""
+    """When so many of our requests, or enough to tell, have left the sliding window since the last answer.
+
+    Infinite if there are fewer.
+    """
+    missing = max(missing, _batch(book))
     shift_s = (window_s(book) or HOUR_S) + WHOLE_SECOND_S
     found = 0
     for end_s, count in book.own:
