@@ -123,8 +123,9 @@ class MemoryState:
     async def document_rows(self, after: DocumentKey | None, limit: int) -> Sequence[DocumentRow]:
         return [self._row(key) for key in self._keys() if after is None or key > after][:limit]
 
-    async def rows_of_image(self, image: str) -> Sequence[DocumentRow]:
-        return [self._row(key) for key in self._keys() if key.image == image]
+    async def rows_of_images(self, images: Sequence[str]) -> Sequence[DocumentRow]:
+        wanted = set(images)
+        return [self._row(key) for key in self._keys() if key.image in wanted]
 
     async def unplaced(self, after: tuple[str, str] | None, limit: int) -> Sequence[Unplaced]:
         held = self.held
@@ -142,12 +143,9 @@ class MemoryState:
             for fold, id_ in page
         ]
 
-    async def folded_places(self) -> tuple[frozenset[str], frozenset[str]]:
-        files = frozenset(folded(record.place) for record in self.held.records.values())
-        return files, frozenset(folder for file in files for folder in folders_of(file))
-
     async def occupied(self, folds: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
-        files, folders = await self.folded_places()
+        files = frozenset(folded(record.place) for record in self.held.records.values())
+        folders = frozenset(folder for file in files for folder in folders_of(file))
         return files & frozenset(folds), folders & frozenset(folds)
 
     async def known_paths(self, paths: Sequence[str]) -> frozenset[str]:

@@ -127,17 +127,12 @@ async def place_images(run: Run, *, move_files: bool) -> None:
     """
     state = run.mirror.state
     after: tuple[str, str] | None = None
-    taken: tuple[frozenset[str], frozenset[str]] | None = None
     while page := await state.unplaced(after, PAGE):
         after = (places.fold(page[-1].image.directory, page[-1].image.name), page[-1].image.id)
-        if taken is None:
-            taken = await state.folded_places()
         wanted = [entry for entry in page if entry.record is None or move_files]
-        assigned = places.assign(wanted, *taken)
-        taken = places.with_assigned(taken, assigned.values())
-        records = [
-            record for entry in wanted if (record := await _settle(run, entry, assigned[entry.image.id])) is not None
-        ]
+        assigned = places.assign(wanted, *await state.occupied(places.candidates(wanted)))
+        settled = [await _settle(run, entry, assigned[entry.image.id]) for entry in wanted]
+        records = [record for record in settled if record is not None]
         if records:
             await run.map_changes()
             await state.record_images(records)

@@ -105,10 +105,6 @@ class MirrorState(Protocol):
         """The next images to be given a place, by (folded path, id); groups are never torn: the last one is completed."""
         ...
 
-    async def folded_places(self) -> tuple[frozenset[str], frozenset[str]]:
-        """The folded forms of (recorded files, recorded folders)."""
-        ...
-
     async def occupied(self, folds: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
         """Which of these folded paths are those of (recorded files, recorded folders)."""
         ...
