@@ -1,0 +1,322 @@
+"""The Provider of Pictograph: what is asked of which route, in the generation that the server speaks."""
+
+import difflib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+from labelmirror.errors import ConfigError, NotFound, ProtocolError, Rejected, UnknownDataset
+from labelmirror.model.keys import DatasetRef
+from labelmirror.model.remote import (
+    Capabilities,
+    ChangeSignal,
+    Dataset,
+    ListedDocument,
+    ListedImage,
+    ListingEnd,
+    Quota,
+    Reading,
+    ReadWay,
+    Traffic,
+)
+from labelmirror.ports.clock import Clock
+from labelmirror.ports.provider import DocumentFormat, ImageSource, PageSink, ProviderMemory
+from labelmirror.providers.pictograph import convert, listing, probe, wire
+from labelmirror.providers.pictograph.archive import ArchiveRules, documents
+from labelmirror.providers.pictograph.dialect import EMBEDDED_PAGE, LINK_PAGE, LIST_PAGE, Dialect, Generation
+from labelmirror.providers.pictograph.exports import ExportRules, Exports
+from labelmirror.providers.pictograph.format import PictographFormat
+from labelmirror.providers.pictograph.images import Links, PictographImages
+from labelmirror.providers.pictograph.reading import SingleReads, reading_of
+from labelmirror.providers.pictograph.settings import PictographSettings
+from labelmirror.providers.secrets import Secret
+from labelmirror.transport.api import ApiRules
+from labelmirror.transport.body import BodyRules
+from labelmirror.transport.http import Http, HttpSettings, Timeouts, open_http
+from labelmirror.transport.pacer import Pacer
+from labelmirror.transport.parallel import in_parallel
+from labelmirror.transport.retry import Backoff
+from labelmirror.transport.storage import Gate
+
+#: Under this name the provider remembers which generation the server speaks.
+MEMORY = "generation"
+
+SINGLE = ReadWay("single", fixed_requests=0, documents_per_request=1)
+#: The server's own files: composed of nothing, but named by a list whose length is not documented.
+FILES = ReadWay("files", fixed_requests=1, documents_per_request=1, fidelity=1)
+#: One request to create it, some to wait for it, one for its link, one to remove it.
+EXPORT = ReadWay("export", fixed_requests=8, documents_per_request=1, covers_all=True, fidelity=1)
+
+_COLD = "coldline"
+
+
+class PictographProvider:
+    """One Pictograph server with one key. `generation` None: find it out."""
+
+    def __init__(
+        self,
+        http: Http,
+        memory: ProviderMemory,
+        *,
+        clock: Clock,
+        draw: Callable[[], float],
+        folder: Path,
+        connections: int,
+        pages_max: int,
+        generation: Generation | None = None,
+        archive_rules: ArchiveRules | None = None,
+        export_rules: ExportRules | None = None,
+    ) -> None:
+        self._http = http
+        self._memory = memory
+        self._clock = clock
+        self._draw = draw
+        self._folder = folder
+        self._connections = connections
+        self._pages_max = pages_max
+        self._configured = generation
+        self._known = generation
+        self._archive_rules = archive_rules or ArchiveRules()
+        self._export_rules = export_rules or ExportRules()
+        self._format = PictographFormat()
+
+    @property
+    def format(self) -> DocumentFormat:
+        """How Pictograph's documents look."""
+        return self._format
+
+    def traffic(self) -> Traffic:
+        """What was sent so far, to the API and to storage hosts."""
+        return self._http.traffic()
+
+    def quota(self) -> Quota:
+        """What the server still allows."""
+        return self._http.api.pacer.quota()
+
+    async def capabilities(self) -> Capabilities:
+        """What this generation can do."""
+        dialect = await self._dialect()
+        return Capabilities(
+            generation=dialect.generation.value,
+            signal=ChangeSignal.WEAK,
+            listing_page=EMBEDDED_PAGE,
+            image_batch=LINK_PAGE,
+            safety_level=1,
+        )
+
+    # --- which generation ------------------------------------------------------------------------------------------
+
+    async def _dialect(self) -> Dialect:
+        if self._known is None:
+            held = await self._memory.get(MEMORY)
+            if isinstance(held, str) and held in list(Generation):
+                self._known = Generation(held)
+            else:
+                return await self._probed()
+        return Dialect(self._known)
+
+    async def _probed(self) -> Dialect:
+        self._known = await probe.find_generation(self._http.api)
+        await self._memory.put(MEMORY, self._known.value)
+        return Dialect(self._known)
+
+    # --- datasets --------------------------------------------------------------------------------------------------
+
+    async def datasets(self) -> Sequence[Dataset]:
+        """All datasets that the key may see."""
+        dialect = await self._dialect()
+        try:
+            return await self._all_datasets(dialect)
+        except ProtocolError:
+            newer = await self._moved_on(dialect)
+            if newer is None:
+                raise
+            return await self._all_datasets(newer)
+
+    async def dataset(self, ref: DatasetRef) -> Dataset:
+        """The dataset meant. Raises UnknownDataset, naming the nearest names."""
+        dialect = await self._dialect()
+        try:
+            return await self._find(dialect, ref)
+        except ProtocolError:
+            newer = await self._moved_on(dialect)
+            if newer is None:
+                raise
+            return await self._find(newer, ref)
+
+    async def _moved_on(self, dialect: Dialect) -> Dialect | None:
+        """The dialect that the server speaks instead of this one; None where it is still the same, or configured."""
+        if self._configured is not None:
+            return None
+        probed = await self._probed()
+        return None if probed == dialect else probed
+
+    async def _find(self, dialect: Dialect, ref: DatasetRef) -> Dataset:
+        wanted = ref.name if ref.name is not None else ref.id
+        assert wanted is not None, "a reference has a name or an id"
+        request = dialect.dataset(wanted)
+        if request is not None:
+            try:
+                answer = await self._http.api.get(request.path, request.query)
+            except (NotFound, Rejected):
+                pass  # the list decides: it may be this route that is missing, not the dataset
+            else:
+                where = f"GET {request.path}"
+                found = convert.dataset_of(dialect.single(answer, "dataset", where=where), where=where)
+                if _is_meant(found, ref):
+                    return found
+        held = await self._all_datasets(dialect)
+        meant = [found for found in held if _is_meant(found, ref)]
+        if not meant:
+            raise _unknown(ref, held)
+        if request is not None:
+            raise ProtocolError(f"GET {request.path} did not answer with a dataset that the list of datasets has")
+        return meant[0]
+
+    async def _all_datasets(self, dialect: Dialect) -> Sequence[Dataset]:
+        found: dict[str, Dataset] = {}
+        offset = 0
+        for _ in range(self._pages_max):
+            request = dialect.datasets(LIST_PAGE, offset)
+            where = f"GET {request.path}"
+            answer = await self._http.api.get(request.path, request.query)
+            rows = dialect.rows(answer, "datasets", where=where)
+            before = len(found)
+            for row in rows:
+                dataset = convert.dataset_of(wire.table(row, where=where), where=where)
+                found[dataset.id] = dataset
+            offset += len(rows)
+            more = _has_more(answer, where)
+            if len(found) == before or more is False or (more is None and len(rows) < LIST_PAGE):
+                break
+        return list(found.values())
+
+    # --- images ----------------------------------------------------------------------------------------------------
+
+    async def list_images(self, dataset: Dataset, sink: PageSink) -> ListingEnd:
+        """Pass once over all images of a dataset."""
+        return await listing.list_images(self._http.api, await self._dialect(), dataset, sink, self._pages_max)
+
+    async def confirm_absent(self, dataset: Dataset, images: Sequence[str]) -> frozenset[str]:
+        """Images that the server does not know, or that are archived or in another dataset now."""
+        dialect = await self._dialect()
+
+        async def is_absent(image: str) -> bool:
+            request = dialect.image_facts(image)
+            where = f"GET {request.path}"
+            try:
+                answer = await self._http.api.get(request.path, request.query)
+            except NotFound:
+                return True
+            facts = wire.read(wire.ImageFacts, dialect.single(answer, "image", where=where), where=where)
+            return facts.is_archived or facts.dataset_id not in {None, dataset.id}
+
+        absent = await in_parallel(is_absent, images, self._connections)
+        return frozenset(image for image, gone in zip(images, absent, strict=True) if gone)
+
+    @asynccontextmanager
+    async def images(self, dataset: Dataset, wanted: int) -> AsyncIterator[ImageSource]:
+        """Bytes of a dataset's images: through links, but a single one through the API, which costs as much."""
+        dialect = await self._dialect()
+        links = Links(self._http, dialect, dataset, self._clock) if wanted > 1 else None
+        yield PictographImages(self._http, dialect, links)
+
+    # --- documents -------------------------------------------------------------------------------------------------
+
+    async def read_ways(self, dataset: Dataset) -> Sequence[ReadWay]:
+        """One by one, and as an export where the dataset is not in cold storage; the oldest generation has files too."""
+        dialect = await self._dialect()
+        ways = [SINGLE]
+        if dialect.annotation_files(dataset) is not None:
+            ways.append(FILES)
+        if dataset.details.get("storage_class") != _COLD:
+            ways.append(EXPORT)
+        return ways
+
+    async def read(self, dataset: Dataset, way: ReadWay, wanted: AsyncIterator[ListedImage]) -> AsyncIterator[Reading]:
+        """Read documents in one of the ways."""
+        dialect = await self._dialect()
+        singly = SingleReads(self._http.api, dialect, dataset, self._connections)
+        readers = {
+            SINGLE.name: lambda: singly.by_image(wanted),
+            FILES.name: lambda: singly.by_file(wanted),
+            EXPORT.name: lambda: self._read_export(dialect, dataset),
+        }
+        async with aclosing(readers[way.name]()) as readings:
+            async for reading in readings:
+                yield reading
+
+    async def _read_export(self, dialect: Dialect, dataset: Dataset) -> AsyncGenerator[Reading, None]:
+        exports = Exports(self._http, dialect, self._memory, self._clock, self._draw, self._folder, self._export_rules)
+        async with exports.archive(dataset) as file, aclosing(documents(file, self._archive_rules)) as batches:
+            async for batch in batches:
+                for reading in batch:
+                    yield reading
+
+    def empty(self, dataset: Dataset, image: ListedImage, document: ListedDocument) -> Reading:  # noqa: ARG002 - the port's
+        """The document of an image without annotations."""
+        return reading_of(image.id, convert.composed(str(self._http.api.origin), dataset, image, []))
+
+
+def _is_meant(dataset: Dataset, ref: DatasetRef) -> bool:
+    return dataset.name == ref.name if ref.name is not None else dataset.id == ref.id
+
+
+def _unknown(ref: DatasetRef, held: Sequence[Dataset]) -> UnknownDataset:
+    names = sorted(dataset.name for dataset in held)
+    near = difflib.get_close_matches(ref.name or "", names, n=3, cutoff=0.5)
+    hint = f"The nearest names are: {', '.join(near)}." if near else f"This key sees {len(names)} datasets."
+    return UnknownDataset(f"the server has no dataset {ref}", hint=hint)
+
+
+def _has_more(answer: object, where: str) -> bool | None:
+    if not isinstance(answer, dict) or "pagination" not in answer:
+        return None
+    return wire.read(wire.Pagination, answer["pagination"], where=where).has_more
+
+
+@asynccontextmanager
+async def build(
+    settings: PictographSettings,
+    *,
+    key: Secret,
+    memory: ProviderMemory,
+    pacer: Pacer,
+    gate: Gate,
+    clock: Clock,
+    draw: Callable[[], float],
+    folder: Path,
+    timeouts: Timeouts | None = None,
+    backoff: Backoff | None = None,
+    export_rules: ExportRules | None = None,
+) -> AsyncIterator[PictographProvider]:
+    """Open a provider. `folder` takes temporary files, `draw` gives uniform numbers in [0, 1).
+
+    Raises ConfigError for a key that cannot be sent in a header.
+    """
+    value = key.reveal()
+    if not (value.isascii() and value.isprintable() and value.strip() == value != ""):
+        raise ConfigError("the API key has characters that no key has", hint="Is there a line break in it?")
+    caps = settings.caps
+    http_settings = HttpSettings(
+        url=settings.url,
+        headers={"X-API-Key": value, "Accept": "application/json"},
+        connections=settings.connections,
+        bandwidth=settings.bandwidth,
+        rules=ApiRules(caps.json_size, caps.json_depth, caps.redirects, BodyRules(caps.image_size)),
+        timeouts=timeouts or Timeouts(),
+        backoff=backoff or Backoff(),
+    )
+    async with open_http(http_settings, pacer=pacer, gate=gate, clock=clock, draw=draw) as http:
+        yield PictographProvider(
+            http,
+            memory,
+            clock=clock,
+            draw=draw,
+            folder=folder,
+            connections=settings.connections,
+            pages_max=caps.pages,
+            generation=None if settings.generation == "auto" else Generation(settings.generation),
+            archive_rules=ArchiveRules(caps.archive_members, caps.json_size, caps.inflation),
+            export_rules=export_rules,
+        )
