@@ -13,10 +13,11 @@ from labelmirror.model.remote import Traffic
 from labelmirror.ports.clock import Clock
 from labelmirror.transport.api import Api, ApiRules, Retries
 from labelmirror.transport.body import Meter
+from labelmirror.transport.concurrency import Gate
 from labelmirror.transport.links import reaches_of_host, socket_factory
 from labelmirror.transport.pacer import Pacer
 from labelmirror.transport.retry import Backoff
-from labelmirror.transport.storage import Gate, Storage
+from labelmirror.transport.storage import Storage
 
 USER_AGENT = f"labelmirror/{__version__}"
 

@@ -1,8 +1,7 @@
 """Files behind signed links on other hosts: no key, no cookies, no quota; as many at once as the hosts take well."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 from yarl import URL
@@ -11,33 +10,15 @@ from labelmirror.errors import LinkExpired, NotFound, ProtocolError, RemoteError
 from labelmirror.ports.provider import ImageStream
 from labelmirror.transport.api import TRANSPORT_ERRORS, Retries, Transient, transport_trouble
 from labelmirror.transport.body import BodyRules, Meter, image_stream, range_headers
+from labelmirror.transport.concurrency import Gate, Load, Slot
 from labelmirror.transport.headers import parse_retry_after
 from labelmirror.transport.links import AddressRefused, check_link, redact
 
 #: Redirects that one link may take.
 REDIRECTS = 3
+REDIRECTING = frozenset({301, 302, 303, 307, 308})
 #: What storage hosts answer to a signed link that is too old, or was signed by a key that is no longer good.
 EXPIRED = frozenset({400, 401, 403, 410})
-
-
-class Slot(Protocol):
-    """One transfer's place among those under way."""
-
-    def answered(self) -> None:
-        """The headers of the answer are there: the host is well."""
-        ...
-
-    def failed(self) -> None:
-        """The host did not answer, or with an error of its own."""
-        ...
-
-
-class Gate(Protocol):
-    """Bounds how many transfers are under way, and learns from how they go."""
-
-    def slot(self) -> AbstractAsyncContextManager[Slot]:
-        """Wait for a place."""
-        ...
 
 
 class Storage:
@@ -62,42 +43,50 @@ class Storage:
         """
         url = check_link(link, self._server)
         where = f"GET {redact(url)}"
-        async with self._gate.slot() as slot:
-            response = await self._retries.run(lambda: self._attempt(url, where, offset, validator, slot))
-            async with response:
-                yield image_stream(
-                    response,
-                    asked_offset=offset,
-                    rules=self._rules,
-                    clock=self._retries.clock,
-                    meter=self._meter,
-                    where=where,
-                )
+        async with AsyncExitStack() as stack:
+            response = await self._retries.run(lambda: self._attempt(stack, url, where, offset, validator))
+            yield image_stream(
+                response,
+                asked_offset=offset,
+                rules=self._rules,
+                clock=self._retries.clock,
+                meter=self._meter,
+                where=where,
+            )
 
     async def _attempt(
-        self, url: URL, where: str, offset: int, validator: str | None, slot: Slot
+        self, stack: AsyncExitStack, url: URL, where: str, offset: int, validator: str | None
     ) -> aiohttp.ClientResponse:
-        headers = range_headers(offset, validator)
-        for _ in range(REDIRECTS + 1):
-            self.requests += 1
-            try:
-                response = await self._session.get(url, headers=headers, allow_redirects=False)
-            except TRANSPORT_ERRORS as error:
-                if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefused):
-                    raise UnsafeLink(f"{where}: {error.os_error.strerror}") from None
-                slot.failed()
-                raise transport_trouble(error, where) from None
-            if response.status in {200, 206}:
-                slot.answered()
-                return response
-            response.close()
-            location = response.headers.get("Location")
-            if response.status not in {301, 302, 303, 307, 308} or location is None:
-                if response.status == 429 or response.status >= 500:
-                    slot.failed()
-                raise self._refusal(response, where)
-            url = check_link(url.join(check_reference(location)), self._server)
-        raise ProtocolError(f"{where} led to more than {REDIRECTS} redirects")
+        """One try, with a place among the transfers under way that `stack` gives back after the body."""
+        async with AsyncExitStack() as own:
+            slot = await own.enter_async_context(self._gate.slot())
+            for _ in range(REDIRECTS + 1):
+                response = await own.enter_async_context(await self._once(slot, url, where, offset, validator))
+                if response.status in {200, 206}:
+                    await stack.enter_async_context(own.pop_all())
+                    return response
+                location = response.headers.get("Location")
+                if response.status not in REDIRECTING or location is None:
+                    raise self._refusal(response, where)
+                url = check_link(url.join(check_reference(location)), self._server)
+            raise ProtocolError(f"{where} led to more than {REDIRECTS} redirects")
+
+    async def _once(
+        self, slot: Slot, url: URL, where: str, offset: int, validator: str | None
+    ) -> aiohttp.ClientResponse:
+        clock = self._retries.clock
+        sent_s = clock.monotonic_s()
+        self.requests += 1
+        try:
+            response = await self._session.get(url, headers=range_headers(offset, validator), allow_redirects=False)
+        except TRANSPORT_ERRORS as error:
+            if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefused):
+                raise UnsafeLink(f"{where}: {error.os_error.strerror}") from None
+            slot.done(Load.FAILED, clock.monotonic_s() - sent_s)
+            raise transport_trouble(error, where) from None
+        failed = response.status in {408, 429} or response.status >= 500
+        slot.done(Load.FAILED if failed else Load.SERVED, clock.monotonic_s() - sent_s)
+        return response
 
     def _refusal(self, response: aiohttp.ClientResponse, where: str) -> Exception:
         message = f"{where} answered {response.status}"

@@ -32,11 +32,11 @@ from labelmirror.providers.pictograph.settings import PictographSettings
 from labelmirror.providers.secrets import Secret
 from labelmirror.transport.api import ApiRules
 from labelmirror.transport.body import BodyRules
+from labelmirror.transport.concurrency import Gate
 from labelmirror.transport.http import Http, HttpSettings, Timeouts, open_http
 from labelmirror.transport.pacer import Pacer
 from labelmirror.transport.parallel import in_parallel
 from labelmirror.transport.retry import Backoff
-from labelmirror.transport.storage import Gate
 
 #: Under this name the provider remembers which generation the server speaks.
 MEMORY = "generation"
