@@ -423,7 +423,8 @@ def _announced(book: Book, answer: Answer) -> Book:
     reset_s = book.reset_s if seen.reset_s is None else seen.reset_s
     if kind is WindowKind.SLIDING:
         if book.kind is not kind:
-            known = replace(known, demand=Demand(since_s=answer.received_s))
+            length = Length.EXACT if known.length is Length.EXACT else Length.GUESSED
+            known = replace(known, length=length, demand=Demand(since_s=answer.received_s))
         entered = replace(_turned(known, answer, remaining), reset_s=reset_s)
     elif first or _opens(book, reset_s, date_s) or book.kind is WindowKind.SLIDING:
         entered = _opened(book, known, answer, remaining, reset_s)
@@ -456,7 +457,7 @@ def _kind(book: Book, answer: Answer, remaining: int, date_s: float) -> WindowKi
         or (after_reset and (kept or 0 < moved_s < length_s - 3 * WHOLE_SECOND_S))
     ):
         return WindowKind.SLIDING
-    surely_s = answer.sent_s - (length_s - 3 * WHOLE_SECOND_S - book.lag_s)
+    surely_s = answer.sent_s - (0.9 * length_s - 3 * WHOLE_SECOND_S - book.lag_s)
     young = sum(count for end_s, count in book.own if surely_s + length_s / _OWN_SLICES < end_s <= answer.sent_s)
     if later and young >= 10 and book.limit - remaining + 2 < young:
         return WindowKind.FIXED
@@ -526,7 +527,7 @@ def _opened(book: Book, known: Book, answer: Answer, remaining: int, reset_s: fl
     length_s = window_s(known) or 0.0
     since_s = answer.received_s if reset_s is None else min(answer.received_s, reset_s - length_s)
     spans = (known.span_s, known.span_before_s)
-    if book.limit is not None and reset_s is not None:
+    if book.limit is not None and reset_s is not None and known.length is not Length.EXACT:
         spans = (reset_s - (answer.seen.date_s or math.floor(answer.received_s)), book.span_s)
     return replace(
         known,
@@ -569,6 +570,10 @@ def _refused(book: Book, answer: Answer) -> Book:
         until_s = book.reset_s + WHOLE_SECOND_S
     else:
         until_s = answer.received_s + _STRIKE_WAIT_S * 2 ** min(strikes - 1, _STRIKES_MAX)
+    if strikes > 1:
+        # Somebody else takes all that returns: to ask as often as the server says is to be refused as often.
+        longer_s = min((window_s(book) or _WINDOW_UNKNOWN_S) / 20, 2.0**strikes)
+        until_s = max(until_s, answer.received_s + longer_s)
     return replace(book, shut=True, strikes=strikes, blocked_until_s=max(book.blocked_until_s, until_s))
 
 

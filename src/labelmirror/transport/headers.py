@@ -76,7 +76,10 @@ def parse_http_date(value: str) -> float | None:
 
 def _ietf(fields: Mapping[str, str], server_s: float) -> RateObservation:
     policies = [_parameters(item) for item in _items(fields.get("ratelimit-policy", ""))]
-    state = _parameters(_tightest(_items(fields.get("ratelimit", ""))))
+    stated = fields.get("ratelimit", "")
+    # An older draft has one member whose parameters are divided by commas.
+    members = _items(stated) if ";" in stated else [stated.replace(",", ";")]
+    state = _parameters(_tightest(members))
     policy = next((found for found in policies if "w" in found), policies[0] if policies else {})
     remaining = state.get("r", state.get("remaining", _number(fields.get("ratelimit-remaining", ""))))
     to_go_s = state.get("t", state.get("reset", _number(fields.get("ratelimit-reset", ""))))
