@@ -1,0 +1,146 @@
+"""Starting and stopping a stand-in on loopback: one address for the API, another for its storage host."""
+
+import random
+import socket
+import string
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from labelmirror.standin.clock import ServerClock
+from labelmirror.standin.exchange import Key, Origin
+from labelmirror.standin.faults import FaultPlan
+from labelmirror.standin.gateway import Backstage, Quota, application
+from labelmirror.standin.links import LinkSigner
+from labelmirror.standin.options import Role, StandinOptions
+from labelmirror.standin.record import RequestLog
+from labelmirror.standin.registry import builder
+from labelmirror.standin.service import Ground
+from labelmirror.standin.world import World
+
+_SHUTDOWN_S = 0.2
+
+
+class Standin:
+    """A running stand-in server, for a test or a demonstration to look into and to steer.
+
+    `url` is the API's address and `storage_url` that of the host that signed links lead to. `key` works, with the
+    role of the options; so do the keys that `add_key` gives. `world` may be looked at and changed; `requests` is the
+    log; `faults`, `quota` and `clock` may be changed at any time.
+    """
+
+    def __init__(self, backstage: Backstage, world: World, signer: LinkSigner) -> None:
+        self.url = backstage.origins[Origin.API]
+        self.storage_url = backstage.origins[Origin.STORAGE]
+        self.kind = backstage.options.kind
+        self.world = world
+        self.requests: RequestLog = backstage.log
+        self.faults: FaultPlan = backstage.faults
+        self.quota: Quota = backstage.quota
+        self.clock: ServerClock = backstage.clock
+        self._keys = backstage.keys
+        self._signer = signer
+        self._seed = backstage.options.seed
+
+    @property
+    def key(self) -> str:
+        """The secret of the first key."""
+        return self._keys[0].secret
+
+    @property
+    def role(self) -> Role:
+        """The role of the first key."""
+        return self._keys[0].role
+
+    @role.setter
+    def role(self, role: Role) -> None:
+        self._keys[0].role = role
+
+    def add_key(self, role: Role) -> str:
+        """One more working key, with a quota of its own; its secret."""
+        key = Key(_secret(f"{self._seed} {len(self._keys)}"), role)
+        self._keys.append(key)
+        return key.secret
+
+    def revoke_key(self) -> None:
+        """Let the first key be refused from now on."""
+        self._keys[0].active = False
+
+    def expire_links(self) -> None:
+        """Let every signed link that was handed out be refused from now on."""
+        self._signer.expire()
+
+    def spend(self, count: int) -> None:
+        """Use the first key's quota as another program that shares it would. More than is left changes nothing."""
+        window = self.quota.window(self.key)
+        if window is not None:
+            window.admit(self.clock.now_s(), count)
+
+
+@asynccontextmanager
+async def serve(options: StandinOptions) -> AsyncIterator[Standin]:
+    """Run a stand-in until the block ends.
+
+    Raises StandinError for an unknown kind, generation or fault route, OSError when the port is taken. Where the
+    address of the storage host cannot be bound, it gets another port of `host`.
+    """
+    build = builder(options.kind)
+    async with AsyncExitStack() as stack:
+        api = _listen(options.host, options.port)
+        stack.callback(api.close)
+        try:
+            files = _listen(options.storage_host, 0)
+        except OSError:
+            files = _listen(options.host, 0)
+        stack.callback(files.close)
+        origins = {Origin.API: _url(api), Origin.STORAGE: _url(files)}
+        clock = ServerClock(options.clock_offset_s)
+        signer = LinkSigner(origins[Origin.STORAGE], options.link_lifetime_s, _secret(f"{options.seed} links").encode())
+        keys = [Key(_secret(f"{options.seed} 0"), options.role)]
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="labelmirror-standin-")))
+        service = build(Ground(options, clock, origins[Origin.API], signer, keys, folder))
+        stack.callback(service.close)
+        routes = {Origin.API: service.dialect.routes(), Origin.STORAGE: service.storage.routes()}
+        faults = FaultPlan(options.faults)
+        faults.check(tuple(sorted({route.name for several in routes.values() for route in several})))
+        backstage = Backstage(
+            options=options,
+            clock=clock,
+            dialect=service.dialect,
+            keys=keys,
+            quota=Quota(options),
+            faults=faults,
+            log=RequestLog(),
+            origins=origins,
+        )
+        for origin, listener in ((Origin.API, api), (Origin.STORAGE, files)):
+            app = application(backstage, origin, routes[origin])
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.SockSite(runner, listener).start()
+        yield Standin(backstage, service.world, signer)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()
+    return f"http://{host}:{port}"
+
+
+def _secret(seed: str) -> str:
+    rng = random.Random(seed)
+    return "pk_live_" + "".join(rng.choices(string.ascii_letters + string.digits, k=32))
