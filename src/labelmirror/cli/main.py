@@ -11,6 +11,7 @@ from labelmirror.cli.config_check import check
 from labelmirror.cli.config_show import show
 from labelmirror.cli.failure import report, tell
 from labelmirror.cli.init import init
+from labelmirror.cli.serve_standin import serve_standin
 from labelmirror.cli.signals import Interrupted
 from labelmirror.cli.version import version
 from labelmirror.errors import ExitCode
@@ -45,6 +46,7 @@ app.command("init")(init)
 app.add_typer(config_app)
 config_app.command("check")(check)
 config_app.command("show")(show)
+app.command("serve-standin")(serve_standin)
 app.command("version")(version)
 
 
