@@ -103,6 +103,8 @@ class MemoryProvider:
     sent: Traffic = field(default_factory=Traffic)
     #: What a listing page becomes on its way; a fault drops or repeats rows here.
     garble_page: Callable[[list[MemoryImage]], list[MemoryImage]] = list
+    #: Whether a pass over the listing leaves an image out, in rows and total alike, as a lagging replica does.
+    hides: Callable[[], bool] = bool
     #: What an image's bytes become on their way.
     garble_bytes: Callable[[bytes], bytes] = bytes
 
@@ -142,10 +144,12 @@ class MemoryProvider:
 
     async def list_images(self, dataset: Dataset, sink: PageSink) -> ListingEnd:
         offset, pages = 0, 0
+        hidden = set(list(self.images_by_id)[:1]) if self.hides() else set()
         totals: set[int] = set()
         while True:
             await self._request("list")
-            images = list(reversed(self.images_by_id.values()))  # newest first, as on Pictograph
+            newest_first = reversed(self.images_by_id.values())  # as on Pictograph
+            images = [image for image in newest_first if image.id not in hidden]
             totals.add(len(images))
             rows = images[offset : offset + self.page]
             pages += 1

@@ -14,9 +14,19 @@ from labelmirror.model.document import ContentId, Counts, Digest, JsonValue, con
 from labelmirror.model.folding import folded, folders_of
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import ListedDocument, ListedImage, Reading, Token
-from labelmirror.model.rows import Base, DocumentRow, ImageRecord, ImageRow, LocalFile, MirrorFacts, RemoteSeen
+from labelmirror.model.rows import (
+    Base,
+    DocumentRow,
+    ImageRecord,
+    ImageRow,
+    LocalFile,
+    MirrorFacts,
+    Move,
+    RemoteSeen,
+    Unplaced,
+)
 from labelmirror.model.trouble import Trouble
-from labelmirror.ports.state import DocumentRecorded, Unplaced
+from labelmirror.ports.state import DocumentRecorded
 
 Fault = Callable[[str, object], None]
 
@@ -41,6 +51,7 @@ class _Held:
     facts: MirrorFacts
     memory: dict[str, JsonValue] = field(default_factory=dict)
     listed: dict[str, tuple[ListedImage, str]] = field(default_factory=dict)
+    moves: dict[str, ImageRecord] = field(default_factory=dict)
     records: dict[str, ImageRecord] = field(default_factory=dict)
     bases: dict[DocumentKey, Base] = field(default_factory=dict)
     locals: dict[DocumentKey, LocalFile] = field(default_factory=dict)
@@ -123,6 +134,10 @@ class MemoryState:
     async def document_rows(self, after: DocumentKey | None, limit: int) -> Sequence[DocumentRow]:
         return [self._row(key) for key in self._keys() if after is None or key > after][:limit]
 
+    async def unrecorded(self, after: DocumentKey | None, limit: int) -> Sequence[DocumentRow]:
+        rows = [self._row(key) for key in self._keys() if key in self.held.readings and (after is None or key > after)]
+        return rows[:limit]
+
     async def rows_of_images(self, images: Sequence[str]) -> Sequence[DocumentRow]:
         wanted = set(images)
         return [self._row(key) for key in self._keys() if key.image in wanted]
@@ -143,6 +158,13 @@ class MemoryState:
             for fold, id_ in page
         ]
 
+    async def begin_moves(self, moves: Sequence[Move]) -> None:
+        with self.change("begin_moves") as held:
+            held.moves |= {move.new.id: move.new for move in moves}
+
+    async def unfinished_moves(self) -> Sequence[Move]:
+        return [Move(self.held.records[id_], new) for id_, new in sorted(self.held.moves.items())]
+
     async def occupied(self, folds: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
         files = frozenset(folded(record.place) for record in self.held.records.values())
         folders = frozenset(folder for file in files for folder in folders_of(file))
@@ -158,7 +180,9 @@ class MemoryState:
 
     async def record_images(self, records: Sequence[ImageRecord]) -> None:
         with self.change("record_images") as held:
-            held.records |= {record.id: record for record in records}
+            for record in records:
+                held.records[record.id] = record
+                held.moves.pop(record.id, None)
 
     async def record_documents(self, records: Sequence[DocumentRecorded]) -> None:
         with self.change("record_documents") as held:
@@ -193,6 +217,7 @@ class MemoryState:
         with self.change("forget_images") as held:
             for id_ in ids:
                 held.records.pop(id_, None)
+                held.moves.pop(id_, None)
             for side in (held.bases, held.locals, held.readings):
                 for key in [key for key in side if key.image in set(ids)]:
                     del side[key]
@@ -264,8 +289,7 @@ def _document_path(place: str) -> str:
 
 
 def _seen(document: ListedDocument | None, read: _Read | None) -> RemoteSeen | None:
-    if document is None:
-        return None
+    token, empty = (document.token, document.empty) if document is not None else (None, False)
     if read is None:
-        return RemoteSeen(document.token, document.empty)
-    return RemoteSeen(document.token, document.empty, read.digest, read.content, read.counts, read.token, read.at_s)
+        return RemoteSeen(token, empty) if document is not None else None
+    return RemoteSeen(token, empty, read.digest, read.content, read.counts, read.token, read.at_s)

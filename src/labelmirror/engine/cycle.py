@@ -34,13 +34,15 @@ from labelmirror.model.document import Digest, JsonObject, digest_of
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Consent
 from labelmirror.model.report import MirrorOutcome, MirrorReport, PlanReport, RunError
-from labelmirror.model.trouble import Failed, Held
+from labelmirror.model.trouble import Failed, Held, Stage
 from labelmirror.planning.classify import Outcome
 from labelmirror.planning.guard import Tally, check
 from labelmirror.planning.plan import plan_document, plan_image
 from labelmirror.planning.strategy import forecast
 from labelmirror.ports.tree import Marker
 
+#: Failures here mean that the server may not have been seen whole; a document that a person broke says nothing of that.
+SERVER_STAGES = frozenset({Stage.LIST, Stage.PULL})
 #: A run that is asked to end has this long to finish what it has in hand.
 GRACE_S = 5.0
 
@@ -90,7 +92,7 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     await pull_images(run, seen.dataset, seen.look, wanted=wanted, additive_only=additive_only, counts=counts.images)
     if run.stopping:
         return
-    if options.retire and not additive_only and not run.failures:
+    if options.retire and not additive_only and not any(failed.stage in SERVER_STAGES for failed in run.failures):
         await retire(run, seen.look, counts.images, counts.documents)
     await _finish(run, seen)
 
@@ -123,7 +125,7 @@ async def _finish(run: Run, seen: Seen) -> None:
     facts = await mirror.state.facts()
     summary = await _write_summary(mirror, seen, facts.summary)
     await mirror.state.set_troubles(run.troubles)
-    checked_fully = seen.full_check and seen.look.complete and not run.failures
+    checked_fully = seen.full_check and seen.look.complete and not any(f.stage in SERVER_STAGES for f in run.failures)
     await mirror.state.set_facts(
         replace(
             facts,

@@ -1,26 +1,27 @@
 """Look at the three sides: list the server, give new images their places, scan the files, read what may have changed.
 
 Everything seen goes on record page by page, so that a look which is cut off costs nothing twice. Nothing but the state
-is written, except that a file follows an image whose name changed on the server (see `place_images`).
+is written, except that files follow an image whose name changed on the server (see `place_images`).
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labelmirror.engine.mirror import PAGE, Mirror, Progress, Run
+from labelmirror.engine.pull import read_base
 from labelmirror.engine.rows import document_pages
-from labelmirror.engine.scan import scan
+from labelmirror.engine.scan import scan, with_present_files
 from labelmirror.errors import BudgetSpent, KeyRefused, Limited, RemoteError, Unavailable
 from labelmirror.model.document import Counts
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Capabilities, Dataset, ListedImage, Reading, ReadWay, Token
-from labelmirror.model.rows import DocumentRow, ImageRecord
+from labelmirror.model.rows import DocumentRow, ImageRecord, Move, Unplaced
 from labelmirror.model.trouble import Stage
 from labelmirror.planning import places
 from labelmirror.planning.plan import Look, distrust_before_s, remote_view
 from labelmirror.planning.strategy import rank_ways
-from labelmirror.ports.state import Unplaced
+from labelmirror.ports.state import DocumentRecorded
 
 #: A listing that moves while it is read is read again, this often in all.
 LISTING_TRIES = 3
@@ -55,6 +56,8 @@ async def look(run: Run, *, full_check: bool, move_files: bool) -> Seen:
     dataset = await mirror.provider.dataset(mirror.ref)
     capabilities = await mirror.provider.capabilities()
     due = facts.last_full_check_s is None or now_s - facts.last_full_check_s >= mirror.policy.full_check_every_s
+    if move_files:
+        await _recover(run)
     complete, pages = await _list(run, dataset)
     confirmed = await _confirm_absent(run, dataset, pages) if complete else frozenset()
     looked = Look(
@@ -121,38 +124,75 @@ async def _confirm_absent(run: Run, dataset: Dataset, pages: int) -> frozenset[s
 
 
 async def place_images(run: Run, *, move_files: bool) -> None:
-    """Give every listed image a path, and let files follow images whose name or directory changed on the server.
-
-    Files move before the record does: killed in between, the next run finds them at the new place and records it.
-    """
+    """Give every listed image a path, and let files follow images whose name or directory changed on the server."""
     state = run.mirror.state
     after: tuple[str, str] | None = None
     while page := await state.unplaced(after, PAGE):
         after = (places.fold(page[-1].image.directory, page[-1].image.name), page[-1].image.id)
         wanted = [entry for entry in page if entry.record is None or move_files]
         assigned = places.assign(wanted, *await state.occupied(places.candidates(wanted)))
-        settled = [await _settle(run, entry, assigned[entry.image.id]) for entry in wanted]
-        records = [record for record in settled if record is not None]
-        if records:
+        new = [_placed(entry, assigned[entry.image.id]) for entry in wanted if entry.record is None]
+        moved = [
+            Move(entry.record, _placed(entry, assigned[entry.image.id])) for entry in wanted if entry.record is not None
+        ]
+        if new or moved:
             await run.map_changes()
-            await state.record_images(records)
+        if new:
+            await state.record_images(new)
+        if moved:
+            await _move(run, moved)
 
 
-async def _settle(run: Run, entry: Unplaced, place: str) -> ImageRecord | None:
-    """The record of an image at its new place; None where files stand in the way of a move."""
-    image, old = entry.image, entry.record
-    if old is None:
-        return ImageRecord(image.id, image.directory, image.name, place)
-    rows = await run.mirror.state.rows_of_images([image.id])
-    pairs = [(old.path, f"images/{place}")] if old.sha256 is not None else []
-    pairs += [(row.path, places.moved_document(row.path, old.place, place)) for row in rows if row.local is not None]
-    if not all(await run.mirror.tree.move(pairs)):
-        message = f"was renamed on the server; its files cannot follow to {place}, something else is there"
-        run.fail(DocumentKey(image.id), old.path, Stage.PULL, "move_blocked", message)
-        return None
-    return ImageRecord(
-        image.id, image.directory, image.name, place, old.size_bytes, old.sha256, old.stat, old.condition
-    )
+def _placed(entry: Unplaced, place: str) -> ImageRecord:
+    """The record of an image at its new place."""
+    image = entry.image
+    old = entry.record if entry.record is not None else ImageRecord(image.id, image.directory, image.name, place)
+    return replace(old, directory=image.directory, name=image.name, place=place)
+
+
+async def _move(run: Run, moves: Sequence[Move]) -> None:
+    """Let files follow their images.
+
+    Where they go is on record before the first one does, and that they are there afterwards: killed in between, the
+    next run ends these moves before it looks further.
+    """
+    state, tree = run.mirror.state, run.mirror.tree
+    documents = await state.rows_of_images([move.new.id for move in moves])
+    await state.begin_moves(moves)
+    for move in moves:
+        pairs = [(move.old.path, move.new.path)] if move.old.sha256 is not None else []
+        paths = [row.path for row in documents if row.key.image == move.new.id and row.local is not None]
+        pairs += [(path, places.moved_document(path, move.old.place, move.new.place)) for path in paths]
+        done = await tree.move([pair for pair in pairs if pair[0] != pair[1]])
+        if all(done):
+            await state.record_images([move.new])
+        else:
+            if not any(done):
+                await state.record_images([move.old])
+            message = f"was renamed on the server; its files cannot follow to {move.new.place}: something is in the way"
+            run.fail(DocumentKey(move.new.id), move.old.path, Stage.PULL, "move_blocked", message)
+
+
+async def _recover(run: Run) -> None:
+    """Finish what a run that died left between a file and its record: moves, and documents written but not recorded.
+
+    A written document is known by the reading that it came from. Without this the server's own former content would
+    look like somebody's edit, if the server has moved on since.
+    """
+    state = run.mirror.state
+    if moves := await state.unfinished_moves():
+        await _move(run, moves)
+    after: DocumentKey | None = None
+    while rows := await state.unrecorded(after, PAGE):
+        after = rows[-1].key
+        fresh = await with_present_files(run.mirror, rows)
+        written = [
+            DocumentRecorded(row.key, row.path, read_base(row.remote), row.local)
+            for row in fresh
+            if row.local is not None and row.remote is not None and row.local.digest == row.remote.read_digest
+        ]
+        if written:
+            await state.record_documents(written)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

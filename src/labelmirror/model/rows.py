@@ -55,6 +55,14 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """An image whose files go to another place, because its name or directory changed on the server."""
+
+    old: ImageRecord
+    new: ImageRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Base:
     """What both sides last agreed on.
 
@@ -98,7 +106,7 @@ class RemoteSeen:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
-    """Three sides of one document.
+    """Three sides of one document. `remote` is None when it is neither listed nor was read.
 
     `place` is its image's (see ImageRecord), `path` its own file, relative to the mirror. `listed` says whether the
     newest listing showed the document, `status` its image's status there.
@@ -121,6 +129,20 @@ class ImageRow:
     id: str
     record: ImageRecord | None
     listed: ListedImage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A listed image without a place, or whose name or directory changed since it got one.
+
+    `group` is the number of such images whose folded path is the same, this one included; `taken` says that the recorded
+    place of another image is equal to it when folded.
+    """
+
+    image: ListedImage
+    record: ImageRecord | None
+    group: int
+    taken: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Protocol
 from labelmirror.model.document import ContentId
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import ListedImage, Reading, Token
-from labelmirror.model.rows import Base, DocumentRow, ImageRecord, ImageRow, LocalFile, MirrorFacts
+from labelmirror.model.rows import Base, DocumentRow, ImageRecord, ImageRow, LocalFile, MirrorFacts, Move, Unplaced
 from labelmirror.model.trouble import Trouble
 from labelmirror.ports.provider import ProviderMemory
 
@@ -24,20 +24,6 @@ class DocumentRecorded:
     path: str
     base: Base
     local: LocalFile
-
-
-@dataclass(frozen=True, slots=True)
-class Unplaced:
-    """A listed image without a place, or whose name or directory changed since it got one.
-
-    `group` is the number of such images whose folded path is the same, this one included; `taken` says that the recorded
-    place of another image is equal to it when folded.
-    """
-
-    image: ListedImage
-    record: ImageRecord | None
-    group: int
-    taken: bool
 
 
 class MirrorState(Protocol):
@@ -97,12 +83,24 @@ class MirrorState(Protocol):
         """The next documents that have a base, a local file or a place in the listing, by key."""
         ...
 
+    async def unrecorded(self, after: DocumentKey | None, limit: int) -> Sequence[DocumentRow]:
+        """The next documents with a reading that is not base, listed or not: a run that died may have written them."""
+        ...
+
     async def rows_of_images(self, images: Sequence[str]) -> Sequence[DocumentRow]:
         """All documents of these images, by key."""
         ...
 
     async def unplaced(self, after: tuple[str, str] | None, limit: int) -> Sequence[Unplaced]:
         """The next images to be given a place, by (folded path, id); groups are never torn: the last one is completed."""
+        ...
+
+    async def begin_moves(self, moves: Sequence[Move]) -> None:
+        """Note where these images' files are about to go, before the first one does; `record_images` ends it."""
+        ...
+
+    async def unfinished_moves(self) -> Sequence[Move]:
+        """Moves that were begun and not recorded as done."""
         ...
 
     async def occupied(self, folds: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
