@@ -88,7 +88,7 @@ def transport_trouble(error: Exception, where: str) -> Exception:
         return Unavailable(f"{where}: the server's certificate is not accepted")
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL):
         return ProtocolError(f"{where} answered with something that is no HTTP")
-    reason = "did not answer in time" if isinstance(error, TimeoutError) else f"broke off ({type(error).__name__})"
+    reason = "did not answer in time" if isinstance(error, TimeoutError) else "broke off"
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = "could not be reached"
     return Transient(Unavailable(f"{where} {reason}"))
@@ -319,7 +319,7 @@ def pinned(link: str) -> str:
         path = url.raw_path_qs
     except ValueError:
         raise ProtocolError("the server gave a link that is no URL") from None
-    if not path.startswith("/") or any(ord(character) <= 0x20 for character in path):
+    if not path.startswith("/") or any(ord(character) <= 0x20 for character in link):
         raise ProtocolError("the server gave a link without an absolute path")
     return path
 

@@ -88,6 +88,16 @@ async def open_http(
         )
 
 
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep the library from sending a request again by itself when a connection drops: past the pacer, and unseen."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientError(type(error).__name__) from None
+
+
 def _session(
     connector: aiohttp.TCPConnector,
     headers: Mapping[str, str],
@@ -103,4 +113,5 @@ def _session(
         trust_env=False,
         timeout=timeout,
         auto_decompress=auto_decompress,
+        middlewares=(_send_once,),
     )
