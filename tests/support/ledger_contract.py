@@ -29,7 +29,7 @@ def get(book: Book) -> tuple[Book, Book]:
 
 
 def count_one(book: Book) -> tuple[Book, int]:
-    return replace(book, opened=book.opened + 1), book.opened + 1
+    return replace(book, strikes=book.strikes + 1), book.strikes + 1
 
 
 class LedgerContract:
@@ -81,4 +81,4 @@ class LedgerContract:
         async with anyio.create_task_group() as tasks:
             for account in accounts:
                 tasks.start_soon(work, account)
-        assert (await accounts[0].transact(get)).opened == 60
+        assert (await accounts[0].transact(get)).strikes == 60

@@ -220,15 +220,12 @@ class Governor:
         self._unspent = 0
         self._under_way = 0
         self._pending: list[Answer] = []
-        self._opened: deque[int] = deque()
 
     def take(self, priority: Priority, wanted: int, now_s: float) -> float | None:
         server_s = self._clock.now_s(now_s)
         lease = self._lease
         if lease is not None and server_s >= lease.spend_by_s:
-            self._pending.extend(
-                Answer(self._holder, lease.opened, Fate.UNSENT, server_s, server_s) for _ in range(self._unspent)
-            )
+            self._pending.extend(Answer(self._holder, Fate.UNSENT, server_s, server_s) for _ in range(self._unspent))
             self._lease, self._unspent = None, 0
         if self._unspent == 0:
             ask = Ask(self._holder, 1 if priority is Priority.PUSH else wanted + self._under_way, priority)
@@ -239,7 +236,6 @@ class Governor:
         assert self._lease is not None
         self._unspent -= 1
         self._under_way += 1
-        self._opened.append(self._lease.opened)
         return None
 
     def result(self, priority: Priority, sent_s: float, now_s: float, reply: _Reply) -> None:
@@ -248,7 +244,6 @@ class Governor:
         self._pending.append(
             Answer(
                 self._holder,
-                self._opened.popleft(),
                 Fate.LIMITED if reply.limited else Fate.ANSWERED,
                 self._clock.now_s(sent_s),
                 self._clock.now_s(now_s),
@@ -261,11 +256,10 @@ class Governor:
 
     def idle(self) -> None:
         """Nothing waits and nothing is under way: what was leased goes back."""
-        lease, unspent = self._lease, self._unspent
+        unspent = self._unspent
         if self._under_way == 0 and (self._pending or unspent):
             self._lease, self._unspent = None, 0
-            opened = 0 if lease is None else lease.opened
-            self._transact(lambda book: (budget.release(book, self._holder, opened, unspent), None))
+            self._transact(lambda book: (budget.release(book, self._holder, unspent), None))
 
     def _transact(self, step: Callable[[Book], tuple[Book, T]]) -> T:
         book = self._shared.book

@@ -123,7 +123,7 @@ class Book:
     since then replaces both, because nothing was under way. `seen_s` is when the last answer came.
 
     `own` holds our answered requests as (latest time of the slice, count), oldest first; `own_here` counts those of
-    this fixed window. `opened` numbers the openings, so that a lease of a closed window is not taken for a living one.
+    this fixed window.
     `shut`: one answer must show that the server is open again before more is sent; `probe_until_s` is how long the
     one who asks is waited for. `strikes` counts 429 answers in a row. `offset_s` is server time less host time as the
     last process knew it.
@@ -145,7 +145,6 @@ class Book:
     own: tuple[tuple[float, int], ...] = ()
     own_here: int = 0
     leases: tuple[Lease, ...] = ()
-    opened: int = 0
     shut: bool = False
     probe_until_s: float = 0.0
     blocked_until_s: float = 0.0

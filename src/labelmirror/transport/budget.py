@@ -97,10 +97,9 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request's end. `opened` is the book's number when it was granted."""
+    """One request's end."""
 
     holder: str
-    opened: int
     fate: Fate
     sent_s: float
     received_s: float
@@ -122,7 +121,6 @@ class Granted:
 
     count: int
     spend_by_s: float
-    opened: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,8 +369,6 @@ def observe(book: Book, rules: QuotaRules, answer: Answer) -> Book:
 
 def _reported(book: Book, answer: Answer) -> Book:
     """One request less on its holder's lease; the lease lives on, for its holder does."""
-    if answer.opened != book.opened:
-        return book
     return replace(
         book,
         leases=tuple(
@@ -523,7 +519,7 @@ def _opens(book: Book, reset_s: float | None, date_s: float) -> bool:
 
 
 def _opened(book: Book, known: Book, answer: Answer, remaining: int, reset_s: float | None) -> Book:
-    """A fixed window begins, or the first one is met. What was leased in the last one is not spent in this one."""
+    """A fixed window begins, or the first one is met."""
     length_s = window_s(known) or 0.0
     since_s = answer.received_s if reset_s is None else min(answer.received_s, reset_s - length_s)
     spans = (known.span_s, known.span_before_s)
@@ -539,8 +535,6 @@ def _opened(book: Book, known: Book, answer: Answer, remaining: int, reset_s: fl
         turn_s=answer.received_s,
         fresh_s=None,
         own_here=0 if answer.fate is Fate.LIMITED else 1,
-        leases=() if book.limit is not None else known.leases,
-        opened=known.opened + (book.limit is not None),
         demand=_closed(book.demand, _exposure_s(book, book.reset_s or answer.received_s), since_s)
         if book.limit is not None
         else Demand(since_s=since_s),
@@ -571,9 +565,12 @@ def _refused(book: Book, answer: Answer) -> Book:
     else:
         until_s = answer.received_s + _STRIKE_WAIT_S * 2 ** min(strikes - 1, _STRIKES_MAX)
     if strikes > 1:
-        # Somebody else takes all that returns: to ask as often as the server says is to be refused as often.
-        longer_s = min((window_s(book) or _WINDOW_UNKNOWN_S) / 20, 2.0**strikes)
-        until_s = max(until_s, answer.received_s + longer_s)
+        # Somebody else takes all that returns: to ask as often as the server says is to be refused as often. When
+        # our own requests return is another matter.
+        length_s = window_s(book) or _WINDOW_UNKNOWN_S
+        patient_s = answer.received_s + min(length_s / 5, 2.0**strikes)
+        own_s = _own_back_s(book, 1) if book.kind is WindowKind.SLIDING else math.inf
+        until_s = max(until_s, min(patient_s, own_s))
     return replace(book, shut=True, strikes=strikes, blocked_until_s=max(book.blocked_until_s, until_s))
 
 
@@ -607,10 +604,8 @@ def forget(book: Book, now_s: float) -> Book:
     return replace(book, leases=tuple(lease for lease in book.leases if lease.forget_at_s > now_s))
 
 
-def release(book: Book, holder: str, opened: int, count: int) -> Book:
+def release(book: Book, holder: str, count: int) -> Book:
     """Take back what a holder will not spend."""
-    if opened != book.opened or count == 0:
-        return book
     return replace(
         book,
         leases=tuple(
@@ -629,7 +624,7 @@ def _open(book: Book, ask: Ask, now_s: float) -> tuple[Book, Granted | Wait]:
         if now_s < back_s and (now_s >= book.reset_s or empty):
             return book, _wait(book, now_s, back_s, WaitCause.EMPTY)
     if now_s < book.probe_until_s:
-        return book, _soon(book, now_s, book.probe_until_s)
+        return book, _soon(book, now_s)
     return _probe(book, ask, now_s)
 
 
@@ -645,7 +640,7 @@ def _look(book: Book, ask: Ask, missing: float, cause: WaitCause, now_s: float) 
     the server's Reset tells of the first to leave.
     """
     if now_s < book.probe_until_s:
-        return book, _soon(book, now_s, book.probe_until_s)
+        return book, _soon(book, now_s)
     length_s = window_s(book) or _WINDOW_UNKNOWN_S
     unseen_s = _back_s(book) if cause is WaitCause.EMPTY else book.seen_s + length_s / 20
     back_s = min(_own_back_s(book, missing), unseen_s)
@@ -657,7 +652,7 @@ def _look(book: Book, ask: Ask, missing: float, cause: WaitCause, now_s: float) 
     if now_s < back_s:
         return book, _wait(book, now_s, back_s, cause)
     if _leased(book) > 0:
-        return book, _soon(book, now_s, now_s)
+        return book, _soon(book, now_s)
     return _probe(book, ask, now_s)
 
 
@@ -680,7 +675,7 @@ def _own_back_s(book: Book, missing: float) -> float:
 def _grant_unannounced(book: Book, rules: QuotaRules, ask: Ask, now_s: float) -> tuple[Book, Granted | Wait]:
     """No limit is announced: the configured ceiling holds, or nothing but the connections do."""
     if rules.requests_per_hour is None:
-        return book, Granted(min(ask.want, CHUNK), now_s + _LEASE_MAX_S, book.opened)
+        return book, Granted(min(ask.want, CHUNK), now_s + _LEASE_MAX_S)
     left = _under_ceiling(book, rules.requests_per_hour, now_s)
     if left < 1:
         return book, _wait(book, now_s, _ceiling_back_s(book, now_s), WaitCause.CEILING)
@@ -703,13 +698,14 @@ def _lease(book: Book, holder: str, count: int, now_s: float) -> tuple[Book, Gra
     held = sum(lease.count for lease in book.leases if lease.holder == holder)
     lease = Lease(holder, held + count, spend_by_s, spend_by_s + max(_GRACE_MIN_S, 4 * book.lag_s))
     others = tuple(other for other in book.leases if other.holder != holder)
-    return replace(book, leases=(*others, lease)), Granted(count, spend_by_s, book.opened)
+    return replace(book, leases=(*others, lease)), Granted(count, spend_by_s)
 
 
 def _wait(book: Book, now_s: float, expected_s: float, cause: WaitCause) -> Wait:
     return Wait(min(max(expected_s, now_s), now_s + retry_s(book)), max(expected_s, now_s), cause)
 
 
-def _soon(book: Book, now_s: float, expected_s: float) -> Wait:
+def _soon(book: Book, now_s: float) -> Wait:
     """Somebody else's answer is due any moment."""
-    return Wait(now_s + min(_POLL_MAX_S, retry_s(book)), expected_s, WaitCause.OPENING)
+    again_s = now_s + min(_POLL_MAX_S, retry_s(book))
+    return Wait(again_s, again_s, WaitCause.OPENING)

@@ -69,11 +69,10 @@ class Tally:
 class Permit:
     """Leave to send one request. Without a call of `observe` or `unsent`, the request counts as sent and lost."""
 
-    __slots__ = ("_pacer", "fate", "granted_s", "opened", "received_s", "seen", "sent_s")
+    __slots__ = ("_pacer", "fate", "granted_s", "received_s", "seen", "sent_s")
 
-    def __init__(self, pacer: "Pacer", opened: int, granted_s: float) -> None:
+    def __init__(self, pacer: "Pacer", granted_s: float) -> None:
         self._pacer = pacer
-        self.opened = opened
         self.granted_s = granted_s
         self.sent_s = granted_s
         self.received_s: float | None = None
@@ -99,12 +98,12 @@ class Permit:
 class _Ticket:
     priority: Priority
     called: anyio.Event = field(default_factory=anyio.Event)
-    opened: int | None = None  # set when served
+    served: bool = False
     trouble: Exception | None = None
 
     @property
     def settled(self) -> bool:
-        return self.opened is not None or self.trouble is not None
+        return self.served or self.trouble is not None
 
 
 class _Line:
@@ -205,8 +204,8 @@ class Pacer:
         Raises Limited when the wait would be longer than two windows or than the run allows, BudgetSpent when the
         run's own budget of requests or time is used up.
         """
-        opened = await self._turn(priority)
-        permit = Permit(self, opened, self._clock.now_s())
+        await self._turn(priority)
+        permit = Permit(self, self._clock.now_s())
         try:
             try:
                 await self._spikes.acquire()
@@ -248,8 +247,8 @@ class Pacer:
 
     # --- waiting ---
 
-    async def _turn(self, priority: Priority) -> int:
-        """Wait to be served; gives the number of the opening that the grant belongs to."""
+    async def _turn(self, priority: Priority) -> None:
+        """Wait to be served."""
         self._spend_run_budget()
         ticket = _Ticket(priority)
         self._line.join(ticket)
@@ -268,16 +267,14 @@ class Pacer:
                         self._line.call_one()
         except BaseException:
             self._line.leave(ticket)
-            if ticket.opened is not None:
+            if ticket.served:
                 self._under_way -= 1
-                self._pending.append(self._unused(ticket.opened))
+                self._pending.append(self._unused())
             self._run_requests -= 1
             raise
         if ticket.trouble is not None:
             self._run_requests -= 1
             raise ticket.trouble
-        assert ticket.opened is not None
-        return ticket.opened
 
     async def _lead(self, ticket: _Ticket) -> None:
         """Serve the line until this ticket's turn has come."""
@@ -301,11 +298,11 @@ class Pacer:
     def _serve(self) -> None:
         """Hand what is leased to those who wait."""
         if self._lease is not None and self._server.now_s(self._clock.now_s()) >= self._lease.spend_by_s:
-            self._pending.extend(self._unused(self._lease.opened) for _ in range(self._unspent))
+            self._pending.extend([self._unused()] * self._unspent)
             self._unspent, self._lease = 0, None
         while self._lease is not None and self._unspent > 0 and len(self._line) > 0:
             ticket = self._line.next()
-            ticket.opened = self._lease.opened
+            ticket.served = True
             ticket.called.set()
             self._unspent -= 1
             self._under_way += 1
@@ -366,7 +363,7 @@ class Pacer:
         self._under_way -= 1
         if permit.fate is Fate.UNSENT:
             self._run_requests -= 1
-            self._pending.append(self._unused(permit.opened))
+            self._pending.append(self._unused())
         else:
             self._requests += 1
             self._limited += permit.fate is Fate.LIMITED
@@ -374,7 +371,6 @@ class Pacer:
             self._pending.append(
                 Answer(
                     self._holder,
-                    permit.opened,
                     permit.fate,
                     self._server.now_s(permit.sent_s),
                     self._server.now_s(received_s),
@@ -383,9 +379,9 @@ class Pacer:
             )
         self._news.set()
 
-    def _unused(self, opened: int) -> Answer:
+    def _unused(self) -> Answer:
         now_s = self._server.now_s(self._clock.now_s())
-        return Answer(self._holder, opened, Fate.UNSENT, now_s, now_s)
+        return Answer(self._holder, Fate.UNSENT, now_s, now_s)
 
     async def _report_if_due(self) -> None:
         """Tell the ledger when others wait for the news, or enough has gathered. A leader tells it anyway."""
@@ -395,12 +391,10 @@ class Pacer:
             await self._report(keep_lease=not idle)
 
     async def _report(self, *, keep_lease: bool = False) -> None:
-        lease, unspent = self._lease, self._unspent
-        if keep_lease or lease is None:
-            await self._transact(lambda book, _: (book, None))
-            return
-        self._lease, self._unspent = None, 0
-        await self._transact(lambda book, _: (budget.release(book, self._holder, lease.opened, unspent), None))
+        unspent = 0 if keep_lease else self._unspent
+        if not keep_lease:
+            self._lease, self._unspent = None, 0
+        await self._transact(lambda book, _: (budget.release(book, self._holder, unspent), None))
 
     async def _transact(self, step: Callable[[Book, float], tuple[Book, T]]) -> T:
         """Enter what is pending, then take one step on the shared book; `step` gets the server's time."""
