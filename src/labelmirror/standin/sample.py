@@ -96,7 +96,11 @@ def _annotation(
 
 
 def with_enclosure(annotation: Mapping[str, Any]) -> dict[str, Any]:
-    """The annotation with the bounding box that servers compute for polygons and polylines."""
+    """The annotation with the bounding box that servers compute for polygons and polylines.
+
+    A line along an axis gets none: its box would have no height or width, and SDKs refuse to read such boxes.
+    """
+    plain = {name: value for name, value in annotation.items() if name != "bounding_box"}
     match annotation["type"]:
         case "polygon":
             points: Sequence[Mapping[str, float]] = [point for ring in annotation["polygon"]["paths"] for point in ring]
@@ -105,7 +109,8 @@ def with_enclosure(annotation: Mapping[str, Any]) -> dict[str, Any]:
         case _:
             return dict(annotation)
     across, down = [point["x"] for point in points], [point["y"] for point in points]
-    return dict(annotation) | {"bounding_box": _box(min(across), min(down), max(across), max(down))}
+    box = _box(min(across), min(down), max(across), max(down))
+    return plain | {"bounding_box": box} if box["w"] > 0 and box["h"] > 0 else plain
 
 
 def _box(left: float, top: float, right: float, bottom: float) -> dict[str, float]:
