@@ -135,8 +135,9 @@ class MemoryState:
         return [self._row(key) for key in self._keys() if after is None or key > after][:limit]
 
     async def unrecorded(self, after: DocumentKey | None, limit: int) -> Sequence[DocumentRow]:
-        rows = [self._row(key) for key in self._keys() if key in self.held.readings and (after is None or key > after)]
-        return rows[:limit]
+        held = self.held
+        keys = sorted(key for key in held.readings if key.image in held.records and (after is None or key > after))
+        return [self._row(key) for key in keys[:limit]]
 
     async def rows_of_images(self, images: Sequence[str]) -> Sequence[DocumentRow]:
         wanted = set(images)

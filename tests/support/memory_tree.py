@@ -131,11 +131,8 @@ class MemoryTree:
             self._keep(path, run)
             self.fault("tree.keep:after", path)
 
-    async def retire(self, paths: Sequence[str], *, run: str) -> None:
-        for path in self._present(paths):
-            self.fault("tree.retire:before", path)
-            self.held.trash.setdefault((run, path), []).append(self.held.files.pop(path).data)
-            self.fault("tree.retire:after", path)
+    async def retire(self, files: Sequence[tuple[str, FileStat]], *, run: str) -> Sequence[bool]:
+        return [self._retire(path, stat, run) for path, stat in files]
 
     async def move(self, pairs: Sequence[tuple[str, str]]) -> Sequence[bool]:
         return [self._move(source, target) for source, target in pairs]
@@ -202,6 +199,16 @@ class MemoryTree:
         self.edit(path, data)
         self.fault("tree.place:after", path)
         return Placed(PlaceOutcome.PLACED, self._stat(path), _sha256(data))
+
+    def _retire(self, path: str, expected: FileStat, run: str) -> bool:
+        if path not in self.held.files:
+            return True
+        self.fault("tree.retire:before", path)
+        if self._stat(path) != expected:
+            return False
+        self.held.trash.setdefault((run, path), []).append(self.held.files.pop(path).data)
+        self.fault("tree.retire:after", path)
+        return True
 
     def _move(self, source: str, target: str) -> bool:
         if source not in self.held.files:

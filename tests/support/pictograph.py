@@ -1,5 +1,6 @@
 """The Pictograph provider, opened on a stand-in server, and short ways to use it."""
 
+import itertools
 import random
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -24,6 +25,9 @@ from support.web import QUICK
 
 HARBOUR = DatasetRef(name="harbour")
 
+#: Each provider that is opened has luck of its own.
+_SEEDS = itertools.count()
+
 
 @asynccontextmanager
 async def provider_on(
@@ -44,7 +48,7 @@ async def provider_on(
             pacer=Pacer(MemoryAccount(), clock, host="standin", spike_per_s=10_000),
             gate=Gate(clock, host="storage", connections=8, chance=random.Random(0)),
             clock=clock,
-            draw=random.Random(0).random,
+            draw=random.Random(next(_SEEDS)).random,
             folder=Path(folder),
             timeouts=timeouts,
             backoff=Backoff(tries=3),

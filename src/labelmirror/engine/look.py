@@ -126,10 +126,12 @@ async def _confirm_absent(run: Run, dataset: Dataset, pages: int) -> frozenset[s
 async def place_images(run: Run, *, move_files: bool) -> None:
     """Give every listed image a path, and let files follow images whose name or directory changed on the server."""
     state = run.mirror.state
+    # A move that something is in the way of halfway is ended before another one begins.
+    blocked = {move.new.id for move in await state.unfinished_moves()}
     after: tuple[str, str] | None = None
     while page := await state.unplaced(after, PAGE):
         after = (places.fold(page[-1].image.directory, page[-1].image.name), page[-1].image.id)
-        wanted = [entry for entry in page if entry.record is None or move_files]
+        wanted = [entry for entry in page if entry.record is None or (move_files and entry.image.id not in blocked)]
         assigned = places.assign(wanted, *await state.occupied(places.candidates(wanted)))
         new = [_placed(entry, assigned[entry.image.id]) for entry in wanted if entry.record is None]
         moved = [
@@ -163,7 +165,10 @@ async def _move(run: Run, moves: Sequence[Move]) -> None:
         pairs = [(move.old.path, move.new.path)] if move.old.sha256 is not None else []
         paths = [row.path for row in documents if row.key.image == move.new.id and row.local is not None]
         pairs += [(path, places.moved_document(path, move.old.place, move.new.place)) for path in paths]
-        done = await tree.move([pair for pair in pairs if pair[0] != pair[1]])
+        here = await tree.stat_many([source for source, _ in pairs])
+        done = await tree.move(
+            [pair for pair, stat in zip(pairs, here, strict=True) if stat is not None and pair[0] != pair[1]]
+        )
         if all(done):
             await state.record_images([move.new])
         else:

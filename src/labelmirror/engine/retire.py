@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from labelmirror.engine.mirror import Run, image_path
+from labelmirror.engine.mirror import Run
 from labelmirror.engine.rows import document_pages, image_pages
 from labelmirror.model.actions import ImageAction
 from labelmirror.model.events import Phase
@@ -35,21 +35,28 @@ async def retire(run: Run, looked: Look, images: ImageCounts, documents: Documen
 
 async def _retire_image(run: Run, looked: Look, row: ImageRow, *, keep_files: bool) -> int:
     """The number of its documents that went too; -1 when the image stays because somebody has work in it."""
-    state = run.mirror.state
+    state, tree, record = run.mirror.state, run.mirror.tree, row.record
     rows = await state.rows_of_images([row.id])
     outcomes = {plan_document(document, looked, run.mirror.policy).outcome for document in rows}
-    if outcomes & {Outcome.HOLD, Outcome.INVALID, Outcome.LOCAL_ONLY, Outcome.UNKNOWN} or row.record is None:
+    if outcomes & {Outcome.HOLD, Outcome.INVALID, Outcome.LOCAL_ONLY, Outcome.UNKNOWN} or record is None:
         return -1
-    present = [document.path for document in rows if document.local is not None]
+    present = [(document.path, document.local.stat) for document in rows if document.local is not None]
     if not keep_files:
-        await run.mirror.tree.retire([image_path(row.record.place), *present], run=run.id)
+        # Documents first: one that was edited a moment ago keeps its image.
+        if not all(await tree.retire(present, run=run.id)):
+            return -1
+        if record.stat is not None:
+            await tree.retire([(record.path, record.stat)], run=run.id)
     await run.map_changes()
     await state.forget_images([row.id])
     return len(present)
 
 
 async def _retire_documents(run: Run, rows: Sequence[DocumentRow]) -> int:
-    if rows:
-        await run.mirror.tree.retire([row.path for row in rows], run=run.id)
-        await run.mirror.state.forget_documents([row.key for row in rows])
-    return len(rows)
+    files = [(row.key, row.path, row.local.stat) for row in rows if row.local is not None]
+    if not files:
+        return 0
+    gone = await run.mirror.tree.retire([(path, stat) for _, path, stat in files], run=run.id)
+    keys = [key for (key, _, _), done in zip(files, gone, strict=True) if done]
+    await run.mirror.state.forget_documents(keys)
+    return len(keys)

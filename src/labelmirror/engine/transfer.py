@@ -5,7 +5,9 @@ batch. Killed anywhere, the next run finds either the old state or a file that i
 """
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -35,6 +37,8 @@ BODY_TRIES = 3
 BODY_RETRY_S = 0.5
 #: No image is larger than this.
 IMAGE_LIMIT_BYTES = 4 * 2**30
+
+T = TypeVar("T")
 
 #: Errors that concern the whole run, not one image.
 RUN_ENDING = (KeyRefused, Limited, BudgetSpent, DiskError)
@@ -85,7 +89,7 @@ async def _find_work(
                     return
                 action = plan_image(row, looked, run.mirror.policy).action
                 if action in actions and row.record and row.listed:
-                    await work.send(_Wanted(row.record, row.listed))
+                    await _hand_on(work, _Wanted(row.record, row.listed))
 
 
 async def _work(
@@ -103,7 +107,13 @@ async def _work(
             except RemoteError as error:
                 run.fail_with(DocumentKey(wanted.listed.id), wanted.record.path, Stage.PULL, error)
             else:
-                await done.send(fetched)
+                await _hand_on(done, fetched)
+
+
+async def _hand_on(stream: MemoryObjectSendStream[T], item: T) -> None:
+    """Send, if anybody still receives: a stream that broke means that its reader failed, and its error tells why."""
+    with suppress(anyio.BrokenResourceError):
+        await stream.send(item)
 
 
 async def _fetch_with_retries(run: Run, source: ImageSource, wanted: _Wanted) -> _Fetched:

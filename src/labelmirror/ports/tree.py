@@ -127,8 +127,11 @@ class WorkingTree(Protocol):
         """Link the present versions of these files into history; missing ones are skipped."""
         ...
 
-    async def retire(self, paths: Sequence[str], *, run: str) -> None:
-        """Move files to the trash under `run`; missing ones are skipped, emptied folders are removed."""
+    async def retire(self, files: Sequence[tuple[str, FileStat]], *, run: str) -> Sequence[bool]:
+        """Move files to the trash under `run`, unless they are no longer as they were; emptied folders are removed.
+
+        True for each that is not there any more, False for one that somebody touched: it is left alone.
+        """
         ...
 
     async def move(self, pairs: Sequence[tuple[str, str]]) -> Sequence[bool]:

@@ -1,0 +1,191 @@
+"""The shipped engine through thousands of seeded worlds: people on both sides, faults, deaths at any step.
+
+Replay a seed with: python -m pytest tests/sim --seed N
+"""
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import pytest
+
+from labelmirror.engine import look, pull
+from labelmirror.engine.mirror import Run
+from labelmirror.model.rows import FileStat, LocalFile
+from labelmirror.planning.plan import DocumentPlan
+from labelmirror.ports.state import DocumentRecorded
+from labelmirror.ports.tree import Placement
+from sim.world import World, simulate
+from support.memory_tree import MemoryTree
+
+FIXED, FRESH = 1000, 1000
+
+FAULTS = {"unavailable", "limited", "protocol", "refused", "drop_row", "repeat_row", "hide_row", "cut", "html", "disk"}
+
+#: Every row of the decision table that a mirror can be in; the two with an invalid remote side are a provider's.
+ROWS = {
+    "base: local as base, remote as base",
+    "base: local as base, remote changed",
+    "base: local changed, remote as base",
+    "base: local changed, remote changed",
+    "base: local changed, remote changed and equal",
+    "base: local absent, remote as base",
+    "base: local absent, remote changed",
+    "base: local as base, remote absent",
+    "base: local changed, remote absent",
+    "base: local absent, remote absent",
+    "base: local as base, remote unknown",
+    "base: local changed, remote unknown",
+    "base: local invalid, remote as base",
+    "no base: local absent, remote there",
+    "no base: local there, remote there",
+    "no base: local there, remote there and equal",
+    "no base: local absent, remote unknown",
+}
+
+CRASH_POINTS = {
+    "request.list",
+    "request.read",
+    "request.archive",
+    "request.bytes",
+    "request.links",
+    "state.add_listed:after",
+    "state.add_readings:after",
+    "state.record_images:before",
+    "state.record_images:after",
+    "state.record_documents:before",
+    "state.record_documents:after",
+    "tree.place:before",
+    "tree.place:after",
+    "tree.retire:before",
+    "tree.retire:after",
+    "tree.move:after",
+    "state.forget_images:before",
+}
+
+
+def live(seeds: Sequence[int]) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """Live through these seeds; counts of table rows, faults and crash points."""
+    rows: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    crashes: Counter[str] = Counter()
+    for seed in seeds:
+        world = simulate(seed)
+        rows += world.rows
+        faults += world.faults
+        crashes += world.crashes
+    return rows, faults, crashes
+
+
+def chunks(seeds: Sequence[int], size: int = 50) -> Iterator[Sequence[int]]:
+    for start in range(0, len(seeds), size):
+        yield seeds[start : start + size]
+
+
+def test_no_edit_is_lost_and_every_world_comes_to_rest(request: pytest.FixtureRequest) -> None:
+    replay = request.config.getoption("--seed")
+    if replay is not None:
+        live([replay])
+        return
+    first = random.randrange(10**6, 10**9)
+    seeds = [*range(FIXED), *range(first, first + FRESH)]
+    print(f"fresh seeds {first} to {first + FRESH - 1}")
+    rows: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    crashes: Counter[str] = Counter()
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for more_rows, more_faults, more_crashes in pool.map(live, chunks(seeds)):
+            rows += more_rows
+            faults += more_faults
+            crashes += more_crashes
+    for title, counts in (("row", rows), ("fault", faults), ("crash point", crashes)):
+        for name, count in sorted(counts.items()):
+            print(f"{count:9}  {title}  {name}")
+    assert not ROWS - rows.keys(), "rows of the table that no world reached"
+    assert not FAULTS - faults.keys(), "faults that never struck"
+    assert not CRASH_POINTS - crashes.keys(), "points at which nothing ever died"
+
+
+# --- planted bugs: each breaks one law, and the worlds must show it ------------------------------------------------
+
+
+@contextmanager
+def deleting_after_one_listing() -> Iterator[None]:
+    async def trust(run: Run, _dataset: object, _pages: int) -> frozenset[str]:
+        return frozenset(await run.mirror.state.unlisted())
+
+    with patch.object(look, "_confirm_absent", trust):
+        yield
+
+
+@contextmanager
+def recording_base_before_the_file() -> Iterator[None]:
+    honest = pull._pull
+
+    async def hasty(run: Run, plans: Sequence[DocumentPlan]) -> int:
+        stat = FileStat(0, 0, 0, 0)
+        records = []
+        for plan in plans:
+            base = pull._base_of(plan.row)
+            local = LocalFile(stat, base.digest, base.counts)
+            records.append(DocumentRecorded(plan.row.key, plan.row.path, base, local))
+        if records:
+            await run.mirror.state.record_documents(records)
+        return await honest(run, plans)
+
+    with patch.object(pull, "_pull", hasty):
+        yield
+
+
+@contextmanager
+def overwriting_without_looking_again() -> Iterator[None]:
+    honest = MemoryTree._place
+
+    def blind(tree: MemoryTree, placement: Placement) -> object:
+        present = tree._stat(placement.path)
+        return honest(tree, Placement(placement.path, placement.source, present, placement.run))
+
+    with patch.object(MemoryTree, "_place", blind):
+        yield
+
+
+@contextmanager
+def forgetting_what_a_dead_run_wrote() -> Iterator[None]:
+    async def nothing(_run: Run) -> None:
+        return
+
+    with patch.object(look, "_recover", nothing):
+        yield
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        deleting_after_one_listing,
+        recording_base_before_the_file,
+        overwriting_without_looking_again,
+        forgetting_what_a_dead_run_wrote,
+    ],
+    ids=lambda bug: bug.__name__.replace("_", " "),
+)
+def test_a_planted_bug_is_caught(bug: Callable[[], Iterator[None]]) -> None:
+    def caught(seed: int) -> bool:
+        try:
+            simulate(seed)
+        except AssertionError:
+            return True
+        return False
+
+    with bug():  # type: ignore[attr-defined]  # contextmanager functions, parametrised
+        assert any(caught(seed) for seed in range(300)), "300 worlds did not notice"
+
+
+def test_a_world_is_the_same_each_time_it_is_lived() -> None:
+    def story(world: World) -> object:
+        return world.log, world.tree.files(), world.rows
+
+    assert story(simulate(5)) == story(simulate(5))

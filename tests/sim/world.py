@@ -1,0 +1,475 @@
+"""A world for the engine: a server, a directory and a memory that outlive it, people who edit meanwhile, and faults.
+
+The engine is the shipped one; time is virtual; everything follows from one seed. A crash is modelled as the death of
+all ports of one life of the program: the call at which it happens raises, and so does every later call of that life, so
+that nothing of its unwinding can have an effect. The next life starts on what the stores made durable.
+"""
+
+import dataclasses
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+from unittest.mock import patch
+
+import anyio
+
+from labelmirror.engine.cycle import CycleOptions, sync
+from labelmirror.engine.mirror import Mirror
+from labelmirror.errors import DiskError, LabelmirrorError, Limited, ProtocolError, Rejected, Unavailable
+from labelmirror.model.document import Digest, JsonObject, render
+from labelmirror.model.events import Event
+from labelmirror.model.keys import DatasetRef
+from labelmirror.model.policy import Consent, MirrorPolicy
+from labelmirror.model.report import MirrorOutcome, MirrorReport
+from labelmirror.model.trouble import Failed, Stage
+from labelmirror.planning import plan
+from labelmirror.planning.classify import Side, Verdict, Void, classify
+from support.memory_provider import JPEG, MemoryImage, MemoryProvider, PlainFormat
+from support.memory_state import MemoryState
+from support.memory_tree import MemoryTree
+from support.virtual_loop import VirtualClock, run_virtual
+
+FORMAT = PlainFormat()
+CATEGORIES = ("car", "bus", "sign")
+
+
+class Crash(BaseException):
+    """The program dies here."""
+
+
+class Silent:
+    """A reporter that keeps nothing."""
+
+    def emit(self, event: Event) -> None:
+        pass
+
+
+@dataclasses.dataclass(slots=True)
+class Life:
+    """One life of the program: it dies at its `dies_at`-th durable step or request, if it comes that far."""
+
+    world: "World"
+    dies_at: int | None
+    steps: int = 0
+    dead: bool = False
+
+    async def pass_through(self, point: str) -> None:
+        """One step of the outside world: others may act meanwhile, and the program may die here."""
+        self.check(point)
+        if self.world.busy:
+            await anyio.sleep(self.world.rng.expovariate(1.0))
+        self.check(point)
+        self.steps += 1
+        if self.steps == self.dies_at:
+            self.dead = True
+            self.world.crashes[point] += 1
+        self.check(point)
+
+    def check(self, point: str) -> None:
+        if self.dead:
+            raise Crash(point)
+
+
+class Gated:
+    """A port of one life: every call of it is a step, before and after its effect."""
+
+    def __init__(self, life: Life, name: str, port: Any) -> None:
+        self._life, self._name, self._port = life, name, port
+
+    def __getattr__(self, attribute: str) -> Any:
+        target = getattr(self._port, attribute)
+        if attribute == "memory":
+            return Gated(self._life, "memory", target)
+        if attribute == "walk":
+            return target
+        point = f"{self._name}.{attribute}"
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            await self._life.pass_through(f"{point}:before")
+            result = await target(*args, **kwargs)
+            await self._life.pass_through(f"{point}:after")
+            return result
+
+        return call
+
+
+class World:
+    """One server, one directory, one memory, and everything that happens to them."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.clock = VirtualClock()
+        self.provider = MemoryProvider(page=self.rng.choice([3, 7, 50]))
+        self.tree = MemoryTree(self._tree_step)
+        self.state = MemoryState()
+        self.policy = MirrorPolicy(full_check_every_s=self.rng.choice([50.0, 1e9]))
+        self.busy = False
+        self.life: Life | None = None
+        self.names = 0
+        self.crashes: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.rows: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.log: list[str] = []
+        #: For each document path, what a person last wrote there, until the server is known to hold the same.
+        self.edits: dict[str, bytes] = {}
+        #: Every digest that the server ever held of an image.
+        self.ever: dict[str, set[Digest]] = {}
+        self.in_the_way: bytes | None = None
+        self.disk_fails: Callable[[], bool] = lambda: False
+        for _ in range(self.rng.randrange(20, 28)):
+            self.add_image()
+
+    # --- what people do ------------------------------------------------------------------------------------------
+
+    def add_image(self) -> None:
+        """A new image on the server, sometimes under a name that another has."""
+        self.names += 1
+        rng = self.rng
+        name = rng.choice(
+            ["a.jpg", "A.jpg", f"{self.names}.jpg", f"{self.names}.jpg", "..", "x/y.jpg", "é.jpg", "e\u0301.jpg"]
+        )
+        directory = rng.choice(["", "", "day", "day/one", "Day"])
+        image = MemoryImage(f"i{self.names:03}", name, directory, data=JPEG + rng.randbytes(rng.randrange(40)))
+        image.annotations = [self.annotation() for _ in range(rng.randrange(0, 14))]
+        self.provider.add(image)
+        self.note(image)
+
+    def annotation(self) -> JsonObject:
+        self.names += 1
+        return {"id": f"n{self.names}", "name": self.rng.choice(CATEGORIES), "x": self.rng.randrange(1000)}
+
+    def note(self, image: MemoryImage) -> None:
+        """Remember what the server holds now of an image."""
+        self.ever.setdefault(image.id, set()).add(FORMAT.digest(image.document()))
+
+    def edited(self, annotations: Sequence[JsonObject]) -> list[JsonObject]:
+        """One edit of a list: a box moved, an annotation added or deleted, rarely all of them."""
+        rng, result = self.rng, list(annotations)
+        kind = rng.choice(["move", "move", "add", "delete", "clear"]) if result else "add"
+        if kind == "add":
+            return [*result, self.annotation()]
+        at = rng.randrange(len(result))
+        if kind == "move":
+            result[at] = {**result[at], "x": rng.randrange(1000)}
+        elif kind == "delete":
+            del result[at]
+        elif rng.random() < 0.3:
+            result = []
+        return result
+
+    def edit_remotely(self) -> None:
+        """Somebody works on the server: annotations, images, names."""
+        images = list(self.provider.images_by_id.values())
+        kind = self.rng.choices(["edit", "add", "delete", "rename"], [12, 2, 2, 1])[0]
+        if kind == "add" or not images:
+            self.add_image()
+            return
+        image = self.rng.choice(images)
+        if kind == "edit":
+            image.annotations = self.edited(image.annotations)
+            self.note(image)
+        elif kind == "delete":
+            del self.provider.images_by_id[image.id]
+        else:
+            image.directory = self.rng.choice(["", "day", "moved"])
+
+    def edit_locally(self) -> None:
+        """Somebody works in the directory: edits a document, breaks one, mends it, loses a file, leaves a stray one."""
+        documents = [path for path in self.tree.files() if path.startswith("annotations/")]
+        kind = self.rng.choices(["edit", "break", "lose", "lose image", "damage image", "stray"], [10, 1, 2, 1, 1, 1])[
+            0
+        ]
+        if kind == "stray":
+            self.write(f"annotations/stray{self.names}.jpg.json", b"mine")
+        elif kind in {"lose image", "damage image"}:
+            self.touch_image(kind)
+        elif documents:
+            path = self.rng.choice(documents)
+            if kind == "lose":
+                self.tree.remove(path)
+                self.edits.pop(path, None)
+            elif kind == "break":
+                self.write(path, b'{"annotations": [')
+            else:
+                self.write(path, self.changed(self.tree.files()[path]))
+
+    def changed(self, data: bytes) -> bytes:
+        try:
+            document = FORMAT.parse(data)
+        except LabelmirrorError:
+            return render({"image": "mended", "annotations": [self.annotation()]})
+        return render({**document, "annotations": self.edited(FORMAT.annotations(document))})
+
+    def write(self, path: str, data: bytes) -> None:
+        self.tree.edit(path, data)
+        self.edits[path] = data
+
+    def touch_image(self, kind: str) -> None:
+        images = [path for path in self.tree.files() if path.startswith("images/")]
+        if images:
+            path = self.rng.choice(images)
+            self.tree.remove(path)
+            if kind == "damage image":
+                self.tree.edit(path, b"rot")
+
+    async def people(self) -> None:
+        """Two who annotate on the server and two who edit files, for as long as the run lasts."""
+        async with anyio.create_task_group() as tasks:
+            for act in (self.edit_remotely, self.edit_remotely, self.edit_locally, self.edit_locally):
+                tasks.start_soon(self.keep_acting, act)
+
+    async def keep_acting(self, act: Callable[[], None]) -> None:
+        while True:
+            await anyio.sleep(self.rng.expovariate(1 / 40))
+            act()
+
+    # --- the law that is checked at every step -------------------------------------------------------------------
+
+    def _tree_step(self, point: str, detail: object) -> None:
+        """Called around each durable step of the tree. No step may take away what a person wrote and nobody else has."""
+        if self.life is not None:
+            self.life.check(point)
+        if point == "tree.retire:before":
+            for record in self.state.held.records.values():
+                here = str(detail) in {record.path, f"annotations/{record.place}.json"}
+                if here and record.id in self.provider.images_by_id:
+                    msg = f"seed {self.seed}: {detail} is retired, and image {record.id} is on the server"
+                    raise AssertionError(msg)
+        if point in {"tree.place:before", "tree.retire:before"}:
+            self.in_the_way = self.tree.files().get(str(detail))
+        if point in {"tree.place:after", "tree.retire:after"}:
+            path, data = str(detail), self.in_the_way
+            if data is not None and self.edits.get(path) == data and not self.server_had(data):
+                msg = f"seed {self.seed}: {point} took away an edit of {path}: {data!r}"
+                raise AssertionError(msg)
+        if point == "tree.move:after":
+            assert isinstance(detail, tuple)
+            source, target = detail
+            if source in self.edits:
+                self.edits[target] = self.edits.pop(source)
+        if self.life is not None:
+            self.life.steps += 1
+            if self.life.steps == self.life.dies_at:
+                self.life.dead = True
+                self.crashes[point] += 1
+                self.life.check(point)
+
+    def server_had(self, data: bytes) -> bool:
+        try:
+            digest = FORMAT.digest(FORMAT.parse(data))
+        except LabelmirrorError:
+            return False
+        return any(digest in digests for digests in self.ever.values())
+
+    # --- faults --------------------------------------------------------------------------------------------------
+
+    def choose_faults(self) -> dict[str, int]:
+        """Which request of this run goes wrong, by kind; numbers are the request that it hits."""
+        kinds = (
+            "unavailable",
+            "limited",
+            "protocol",
+            "refused",
+            "drop_row",
+            "repeat_row",
+            "hide_row",
+            "cut",
+            "html",
+            "disk",
+        )
+        return {kind: self.rng.randrange(1, 12) for kind in kinds if self.rng.random() < 0.12}
+
+    def arm(self, faults: dict[str, int]) -> None:
+        """Put faults in the way of requests."""
+        provider, left = self.provider, dict(faults)
+
+        def strikes(kind: str) -> bool:
+            if kind not in left:
+                return False
+            left[kind] -= 1
+            if left[kind] > 0:
+                return False
+            del left[kind]
+            self.faults[kind] += 1
+            return True
+
+        async def door(point: str) -> None:
+            assert self.life is not None
+            await self.life.pass_through(f"request.{point}")
+            if strikes("unavailable"):
+                raise Unavailable("the server does not answer")
+            if strikes("limited"):
+                raise Limited("too many requests", retry_after_s=3600.0)
+            if strikes("protocol"):
+                raise ProtocolError("HTML came instead of JSON")
+            if point == "archive" and strikes("refused"):
+                raise Rejected("no exports for this key")
+
+        def garble_page(rows: list[MemoryImage]) -> list[MemoryImage]:
+            if rows and strikes("drop_row"):
+                return rows[1:]
+            if rows and strikes("repeat_row"):
+                return [*rows[1:], rows[-1]]
+            return rows
+
+        def garble_bytes(data: bytes) -> bytes:
+            if strikes("cut"):
+                return data[:-1]
+            if strikes("html"):
+                return b"<html>" + b" " * (len(data) - 6)
+            return data
+
+        provider.door, provider.garble_page, provider.garble_bytes = door, garble_page, garble_bytes
+        provider.hides = (lambda: strikes("hide_row")) if "hide_row" in faults else (lambda: False)
+        self.disk_fails = (lambda: strikes("disk")) if "disk" in faults else (lambda: False)
+
+    # --- runs ----------------------------------------------------------------------------------------------------
+
+    async def run(
+        self, *, dies_at: int | None = None, consent: Consent | None = None, full: bool = False
+    ) -> MirrorReport | None:
+        """One run of the program; None when it died."""
+        life = self.life = Life(self, dies_at)
+        mirror = Mirror(
+            name="street",
+            server="acme",
+            ref=DatasetRef(name="street"),
+            policy=self.policy,
+            provider=self.provider,
+            tree=FailingTree(self, Gated(life, "tree", self.tree)),
+            state=Gated(life, "state", self.state),
+            clock=self.clock,
+            reporter=Silent(),
+            workers=self.rng.choice([1, 3, 8]),
+        )
+        try:
+            report = await sync(mirror, CycleOptions(full_check=full, consent=consent or Consent()))
+        except BaseException as error:
+            if not only_crashes(error):
+                raise
+            self.log.append("died")
+            return None
+        finally:
+            life.dead = True
+            self.life = None
+        self.outcomes[report.outcome.value] += 1
+        self.log.append(f"{report.outcome.value} {report.error.message if report.error else ''} {report.documents}")
+        return report
+
+    async def eventful_run(self) -> MirrorReport | None:
+        """A run while people work, requests fail, and the program may be killed."""
+        self.busy = True
+        self.arm(self.choose_faults())
+        dies_at = self.rng.randrange(1, 150) if self.rng.random() < 0.4 else None
+        consent = Consent(deletes=1000, changes=1000) if self.rng.random() < 0.2 else None
+        report: MirrorReport | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.people)
+            report = await self.run(dies_at=dies_at, consent=consent, full=self.rng.random() < 0.3)
+            tasks.cancel_scope.cancel()
+        self.busy = False
+        return report
+
+    async def peace(self) -> MirrorReport:
+        """Faults stop and people rest: within a few runs everything is equal, or waits for a person."""
+        self.arm({})
+        report: MirrorReport | None = None
+        for _ in range(4):
+            await anyio.sleep(100.0)
+            report = await self.run(consent=Consent(deletes=1000, changes=1000), full=True)
+        assert report is not None
+        return report
+
+
+class FailingTree:
+    """The tree of one life, with a disk that can be full."""
+
+    def __init__(self, world: World, tree: Any) -> None:
+        self._world, self._tree = world, tree
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tree, name)
+
+    async def place(self, placements: Any) -> Any:
+        if self._world.disk_fails():
+            raise DiskError("no space left on the device")
+        return await self._tree.place(placements)
+
+
+def only_crashes(error: BaseException) -> bool:
+    """Whether this is a death of the program, however it is wrapped."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(only_crashes(inner) for inner in error.exceptions)
+    return isinstance(error, Crash)
+
+
+def check_peace(world: World, report: MirrorReport) -> None:
+    """Everything equal on both sides, or held, ahead or invalid for a reason that a person made."""
+    where = f"seed {world.seed}: {world.log[-6:]}"
+    files = world.tree.files()
+    assert report.outcome in {MirrorOutcome.SYNCED, MirrorOutcome.HELD, MirrorOutcome.PARTIAL}, where
+    assert report.documents.pulled == report.images.pulled == report.images.retired == 0, f"{where}: not at rest"
+    places = {record.id: record for record in world.state.held.records.values()}
+    troubled = {trouble.id for trouble in report.troubles}
+    known: set[str] = set()
+    for image in world.provider.images_by_id.values():
+        record = places[image.id]
+        known |= {record.path, path := f"annotations/{record.place}.json"}
+        assert files.get(record.path) == image.data, f"{where}: {record.path} is not the server's"
+        if image.id in troubled:
+            continue
+        local = FORMAT.digest(FORMAT.parse(files[path]))
+        if local != FORMAT.digest(image.document()):
+            assert world.edits.get(path) == files[path], f"{where}: {path} is behind, and nobody edited it"
+    unfinished = any(isinstance(trouble, Failed) and trouble.stage is Stage.PULL for trouble in report.troubles)
+    for path in files.keys() - known if not unfinished else ():
+        mine = path in world.edits or path.startswith("images/")
+        assert mine, f"{where}: {path} is left of an image that is gone"
+    for path, data in world.edits.items():
+        if not world.server_had(data):
+            assert files.get(path) == data, f"{where}: an edit of {path} vanished"
+
+
+async def _live(world: World, cycles: int) -> None:
+    for _ in range(cycles):
+        await world.eventful_run()
+        await anyio.sleep(world.rng.expovariate(1 / 60))
+    check_peace(world, await world.peace())
+
+
+def row_of(base: Digest | None, local: Side, remote: Side) -> str:
+    """The name of a row of the decision table: what each side is, next to base."""
+
+    def word(side: Side) -> str:
+        if isinstance(side, Void):
+            return side.value
+        return "there" if base is None else "as base" if side == base else "changed"
+
+    equal = " and equal" if isinstance(local, str) and local == remote and local != base else ""
+    return f"{'base' if base else 'no base'}: local {word(local)}, remote {word(remote)}{equal}"
+
+
+def simulate(seed: int, cycles: int = 10) -> World:
+    """Live through a seed's world and check it; raises AssertionError naming the seed."""
+    world = World(seed)
+
+    def counted(base: Digest | None, local: Side, remote: Side) -> Verdict:
+        world.rows[row_of(base, local, remote)] += 1
+        return classify(base, local, remote)
+
+    with patch.object(plan, "classify", counted):
+        try:
+            run_virtual(_live(world, cycles))
+        except ExceptionGroup as group:
+            raise failure_in(group) from group
+    return world
+
+
+def failure_in(error: BaseException) -> BaseException:
+    """The first failure in a group of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
