@@ -72,6 +72,11 @@ class ServerClock:
         """The inverse of `now_s`."""
         return server_s - (self.lower_s or 0.0)
 
+    def joined(self, lower_s: float | None) -> "ServerClock":
+        """The clock with a bound that another process of this host found, unless that contradicts our own."""
+        known_s = -math.inf if self.lower_s is None else self.lower_s
+        return replace(self, lower_s=lower_s) if lower_s is not None and known_s < lower_s <= self.upper_s else self
+
     def after(self, date_s: float | None, sent_s: float, received_s: float) -> "ServerClock":
         """The clock after an answer with this Date; the other two are host time."""
         if date_s is None:
@@ -188,11 +193,21 @@ def _back_s(book: Book) -> float:
 
 
 def _own_inside(book: Book, now_s: float) -> int:
-    """Our answered requests that may still count at `now_s`."""
+    """Our answered requests that may still count at `now_s`; rather too many, or ours would pass for others'."""
     if book.kind is not WindowKind.SLIDING:
         return book.own_here
-    since_s = -math.inf if book.length is Length.GUESSED else now_s - (window_s(book) or HOUR_S)
+    if book.length is Length.GUESSED:
+        return sum(count for _, count in book.own)
+    since_s = now_s - (window_s(book) or HOUR_S) - _vague_s(book)
     return sum(count for end_s, count in book.own if end_s > since_s)
+
+
+def _vague_s(book: Book) -> float:
+    """How wrong the time may be at which a request of ours leaves a sliding window.
+
+    A length taken from whole seconds may be two too long; clocks of processes differ by up to one.
+    """
+    return WHOLE_SECOND_S * (1 if book.stated_s is not None else 3)
 
 
 def _returned(book: Book, from_s: float, to_s: float) -> int:
@@ -395,7 +410,7 @@ def _counted(book: Book, rules: QuotaRules, now_s: float) -> Book:
         first = 0
         if length_s is not None and (book.kind is not WindowKind.SLIDING or book.length is not Length.GUESSED):
             # A quarter of a window longer than needed, because its length may turn out to be a little greater.
-            first = sum(1 for old_s, _ in own if old_s < now_s - 1.25 * length_s - 2 * WHOLE_SECOND_S)
+            first = sum(1 for old_s, _ in own if old_s < now_s - 1.25 * length_s - 4 * WHOLE_SECOND_S)
         own = (*own[max(first, len(own) + 1 - 2 * _OWN_SLICES) :], (end_s, 1))
     return replace(book, own=own, own_here=book.own_here + 1)
 
@@ -642,7 +657,7 @@ def _look(book: Book, ask: Ask, missing: float, cause: WaitCause, now_s: float) 
     if now_s < book.probe_until_s:
         return book, _soon(book, now_s)
     length_s = window_s(book) or _WINDOW_UNKNOWN_S
-    unseen_s = _back_s(book) if cause is WaitCause.EMPTY else book.seen_s + length_s / 20
+    unseen_s = _back_s(book) if cause is WaitCause.EMPTY else book.seen_s + max(length_s / 20, 2 * WHOLE_SECOND_S)
     back_s = min(_own_back_s(book, missing), unseen_s)
     if book.length is Length.GUESSED:
         # Look again and again, each time a twentieth later, until our own requests are seen to return.
@@ -659,16 +674,17 @@ def _look(book: Book, ask: Ask, missing: float, cause: WaitCause, now_s: float) 
 def _own_back_s(book: Book, missing: float) -> float:
     """When so many of our requests, or enough to tell, have left the sliding window since the last answer.
 
-    Infinite if there are fewer.
+    Infinite if there are fewer. Only those count that were surely inside when that answer was given: a look for
+    others would find nothing new.
     """
+    length_s = window_s(book) or HOUR_S
     missing = max(missing, _batch(book))
-    shift_s = (window_s(book) or HOUR_S) + WHOLE_SECOND_S
     found = 0
     for end_s, count in book.own:
-        if end_s + shift_s > book.seen_s:
+        if end_s + length_s - _vague_s(book) > book.seen_s:
             found += count
             if found >= missing:
-                return end_s + shift_s
+                return end_s + length_s + WHOLE_SECOND_S
     return math.inf
 
 

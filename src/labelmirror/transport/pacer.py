@@ -403,7 +403,7 @@ class Pacer:
         server = self._server
 
         def change(book: Book) -> tuple[Book, tuple[Book, T]]:
-            clock = server if server.lower_s is not None else ServerClock(book.offset_s, at_s=host_s)
+            clock = server.joined(book.offset_s)
             for answer in pending:
                 book = budget.observe(book, self._rules, answer)
             book, result = step(book, clock.now_s(host_s))
@@ -413,8 +413,7 @@ class Pacer:
 
         with anyio.CancelScope(shield=True):
             self._book, result = await self._account.transact(change)
-        if self._server.lower_s is None and self._book.offset_s is not None:
-            self._server = ServerClock(self._book.offset_s, at_s=host_s)
+        self._server = self._server.joined(self._book.offset_s)
         return result
 
     # --- the run's own budget ---
