@@ -26,6 +26,7 @@ from labelmirror.model.rows import (
     Unplaced,
 )
 from labelmirror.model.trouble import Trouble
+from labelmirror.ports.provider import ProviderMemory
 from labelmirror.ports.state import DocumentRecorded
 
 Fault = Callable[[str, object], None]
@@ -67,7 +68,7 @@ class MemoryState:
     def __init__(self, store_id: str = "0" * 32, fault: Fault = no_fault) -> None:
         self.held = _Held(MirrorFacts(store_id))
         self.fault = fault
-        self.memory = _Memory(self)
+        self.memory: ProviderMemory = _Memory(self)
 
     def snapshot(self) -> object:
         """All that is held, to be given to `restore` or compared."""

@@ -1,0 +1,239 @@
+-- Every statement of the store. The line above each names it and says what it does; `statements.py` reads them.
+-- Strings from outside are BLOB, see schema.sql. :listing is the number of the present listing.
+
+-- mirror_ids: All mirrors by name.
+SELECT name, id FROM mirrors ORDER BY name;
+
+-- add_mirror: Begin a mirror, unless there is one of this name.
+INSERT INTO mirrors (name, facts) VALUES (?, ?) ON CONFLICT DO NOTHING;
+
+-- remove_mirror: Forget a mirror with all that hangs on it.
+DELETE FROM mirrors WHERE name = ?;
+
+-- facts: The facts of a mirror.
+SELECT facts FROM mirrors WHERE id = ?;
+
+-- set_facts: Replace the facts of a mirror.
+UPDATE mirrors SET facts = ?2 WHERE id = ?1;
+
+-- remembered: What was put under a name.
+SELECT value FROM memory WHERE mirror = ? AND name = ?;
+
+-- remember: Put a value under a name.
+INSERT INTO memory (mirror, name, value) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value;
+
+-- forget_remembered: Forget what was put under a name.
+DELETE FROM memory WHERE mirror = ? AND name = ?;
+
+-- begin_listing: Give the next listing its number, which unlists every row.
+UPDATE mirrors SET listing = listing + 1 WHERE id = ?;
+
+-- listing: The number of the present listing.
+SELECT listing FROM mirrors WHERE id = ?;
+
+-- mark_listed: The present listing shows this image.
+INSERT INTO listed (mirror, image, listing) VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET listing = excluded.listing WHERE listing <> excluded.listing;
+
+-- put_listing: Put a row on record; returns a row only if it was not there like this before.
+INSERT INTO listings (mirror, image, fold, origin, status, rest) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET fold = excluded.fold, origin = excluded.origin, status = excluded.status, rest = excluded.rest
+WHERE (fold, origin, status, rest) IS NOT (excluded.fold, excluded.origin, excluded.status, excluded.rest)
+RETURNING 1;
+
+-- drop_listed_documents: A changed row shows its documents anew.
+DELETE FROM listed_documents WHERE mirror = ? AND image = ?;
+
+-- put_listed_document: A document that a row shows.
+INSERT INTO listed_documents (mirror, image, set_id, token, empty) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET token = excluded.token, empty = excluded.empty;
+
+-- listed_count: How many images the present listing shows.
+SELECT count(*) FROM listed WHERE mirror = ? AND listing = ?;
+
+-- listed_image: One row of the present listing.
+SELECT s.image, s.origin, s.status, s.rest FROM listings s JOIN listed l ON l.mirror = s.mirror AND l.image = s.image
+WHERE s.mirror = ? AND s.image = ? AND l.listing = ?;
+
+-- put_reading: The newest reading of a document.
+INSERT INTO readings (mirror, image, set_id, digest, content, counts, token, at_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET digest = excluded.digest, content = excluded.content, counts = excluded.counts,
+  token = excluded.token, at_s = excluded.at_s;
+
+-- drop_reading: Forget the reading of a document.
+DELETE FROM readings WHERE mirror = ? AND image = ? AND set_id = ?;
+
+-- has_content: Whether a content is stored.
+SELECT 1 FROM contents WHERE id = ?;
+
+-- put_content: Store a content.
+INSERT INTO contents (id, data) VALUES (?, ?) ON CONFLICT DO NOTHING;
+
+-- content: A stored content, compressed.
+SELECT data FROM contents WHERE id = ?;
+
+-- unlisted: Images on record that the present listing does not show.
+SELECT i.image FROM images i
+WHERE i.mirror = :mirror AND NOT EXISTS (
+  SELECT 1 FROM listed l WHERE l.mirror = i.mirror AND l.image = i.image AND l.listing = :listing)
+ORDER BY i.image;
+
+-- image_rows: The next images that are on record or listed.
+WITH ids AS (
+  SELECT image FROM images WHERE mirror = :mirror AND image > :after
+  UNION
+  SELECT image FROM listed WHERE mirror = :mirror AND image > :after AND listing = :listing
+  ORDER BY image LIMIT :limit)
+SELECT ids.image, i.origin, i.place, i.size_bytes, i.sha256, i.stat_size_bytes, i.mtime_ns, i.ctime_ns, i.inode, i.condition,
+  s.origin, s.status, s.rest
+FROM ids
+LEFT JOIN images i ON i.mirror = :mirror AND i.image = ids.image
+LEFT JOIN listed l ON l.mirror = :mirror AND l.image = ids.image AND l.listing = :listing
+LEFT JOIN listings s ON s.mirror = l.mirror AND s.image = l.image
+ORDER BY ids.image;
+
+-- keys_in_order: The next documents of images with a place that have a base, a local file, or a place in the listing.
+SELECT d.image, d.set_id FROM documents d JOIN images i ON i.mirror = d.mirror AND i.image = d.image
+WHERE d.mirror = :mirror AND (d.image, d.set_id) > (:image, :set_id)
+UNION
+SELECT t.image, t.set_id FROM listed_documents t
+JOIN listed l ON l.mirror = t.mirror AND l.image = t.image AND l.listing = :listing
+JOIN images i ON i.mirror = t.mirror AND i.image = t.image
+WHERE t.mirror = :mirror AND (t.image, t.set_id) > (:image, :set_id)
+ORDER BY 1, 2 LIMIT :limit;
+
+-- keys_unrecorded: The next documents of images with a place that have a reading.
+SELECT r.image, r.set_id FROM readings r JOIN images i ON i.mirror = r.mirror AND i.image = r.image
+WHERE r.mirror = :mirror AND (r.image, r.set_id) > (:image, :set_id)
+ORDER BY 1, 2 LIMIT :limit;
+
+-- keys_of_image: The documents of one image.
+SELECT image, set_id FROM documents WHERE mirror = :mirror AND image = :image
+UNION
+SELECT t.image, t.set_id FROM listed_documents t
+JOIN listed l ON l.mirror = t.mirror AND l.image = t.image AND l.listing = :listing
+WHERE t.mirror = :mirror AND t.image = :image;
+
+-- sides: The three sides of the documents in `keys`, which goes before as one of the queries above.
+SELECT keys.image, keys.set_id, i.place,
+  d.base_digest, d.base_content, d.base_counts, d.base_token, d.base_checked_at_s,
+  d.local_size_bytes, d.local_mtime_ns, d.local_ctime_ns, d.local_inode, d.local_digest, d.local_counts, d.local_problem,
+  t.empty, t.token, r.digest, r.content, r.counts, r.token, r.at_s, s.status
+FROM keys
+JOIN images i ON i.mirror = :mirror AND i.image = keys.image
+LEFT JOIN documents d ON d.mirror = :mirror AND d.image = keys.image AND d.set_id = keys.set_id
+LEFT JOIN listed l ON l.mirror = :mirror AND l.image = keys.image AND l.listing = :listing
+LEFT JOIN listed_documents t ON t.mirror = l.mirror AND t.image = l.image AND t.set_id = keys.set_id
+LEFT JOIN readings r ON r.mirror = :mirror AND r.image = keys.image AND r.set_id = keys.set_id
+LEFT JOIN listings s ON s.mirror = l.mirror AND s.image = l.image
+ORDER BY keys.image, keys.set_id;
+
+-- unplaced: The next listed images without a place or with another name than it was given for, by folded path.
+SELECT s.fold, s.image, s.origin, s.status, s.rest,
+  i.origin, i.place, i.size_bytes, i.sha256, i.stat_size_bytes, i.mtime_ns, i.ctime_ns, i.inode, i.condition,
+  EXISTS (SELECT 1 FROM images o WHERE o.mirror = s.mirror AND o.fold = s.fold AND o.image <> s.image)
+FROM listings s
+JOIN listed l ON l.mirror = s.mirror AND l.image = s.image AND l.listing = :listing
+LEFT JOIN images i ON i.mirror = s.mirror AND i.image = s.image
+WHERE s.mirror = :mirror AND (s.fold, s.image) > (:fold, :image) AND s.fold <= :last
+  AND (i.image IS NULL OR i.origin <> s.origin)
+ORDER BY s.fold, s.image LIMIT :limit;
+
+-- begin_move: Note where the files of an image are about to go.
+UPDATE images SET next_origin = ?3, next_place = ?4 WHERE mirror = ?1 AND image = ?2;
+
+-- moving: Images whose files were on their way, with where they were going.
+SELECT image, origin, place, size_bytes, sha256, stat_size_bytes, mtime_ns, ctime_ns, inode, condition, next_origin, next_place
+FROM images WHERE mirror = ? AND next_place IS NOT NULL ORDER BY image;
+
+-- is_file: Whether a folded path is that of a recorded file.
+SELECT 1 FROM images WHERE mirror = ?1 AND fold = ?2;
+
+-- is_folder: Whether a recorded file lies below a folded path; "0" is the character after "/".
+SELECT 1 FROM images WHERE mirror = ?1 AND fold > ?2 || '/' AND fold < ?2 || '0' LIMIT 1;
+
+-- is_place: Whether a place is a recorded one.
+SELECT 1 FROM images WHERE mirror = ? AND place = ?;
+
+-- put_image: Put an image on record, which ends a move of it.
+INSERT INTO images (mirror, image, origin, place, fold, size_bytes, sha256, stat_size_bytes, mtime_ns, ctime_ns, inode, condition)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET origin = excluded.origin, place = excluded.place, fold = excluded.fold,
+  size_bytes = excluded.size_bytes, sha256 = excluded.sha256, stat_size_bytes = excluded.stat_size_bytes,
+  mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, inode = excluded.inode, condition = excluded.condition,
+  next_origin = NULL, next_place = NULL;
+
+-- put_document: Record base and local side of a document.
+INSERT INTO documents (mirror, image, set_id, base_digest, base_content, base_counts, base_token, base_checked_at_s,
+  local_size_bytes, local_mtime_ns, local_ctime_ns, local_inode, local_digest, local_counts, local_problem)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET base_digest = excluded.base_digest, base_content = excluded.base_content,
+  base_counts = excluded.base_counts, base_token = excluded.base_token, base_checked_at_s = excluded.base_checked_at_s,
+  local_size_bytes = excluded.local_size_bytes, local_mtime_ns = excluded.local_mtime_ns,
+  local_ctime_ns = excluded.local_ctime_ns, local_inode = excluded.local_inode, local_digest = excluded.local_digest,
+  local_counts = excluded.local_counts, local_problem = excluded.local_problem;
+
+-- put_local: Record the local side of a document.
+INSERT INTO documents (mirror, image, set_id,
+  local_size_bytes, local_mtime_ns, local_ctime_ns, local_inode, local_digest, local_counts, local_problem)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET local_size_bytes = excluded.local_size_bytes, local_mtime_ns = excluded.local_mtime_ns,
+  local_ctime_ns = excluded.local_ctime_ns, local_inode = excluded.local_inode, local_digest = excluded.local_digest,
+  local_counts = excluded.local_counts, local_problem = excluded.local_problem;
+
+-- clear_local: A document's file is missing.
+UPDATE documents SET local_size_bytes = NULL, local_mtime_ns = NULL, local_ctime_ns = NULL, local_inode = NULL,
+  local_digest = NULL, local_counts = NULL, local_problem = NULL
+WHERE mirror = ? AND image = ? AND set_id = ?;
+
+-- drop_sideless: A document with neither base nor local file is not on record.
+DELETE FROM documents WHERE mirror = ? AND image = ? AND set_id = ? AND base_digest IS NULL AND local_size_bytes IS NULL;
+
+-- put_checked: Base was seen on the server under this token.
+UPDATE documents SET base_token = ?4, base_checked_at_s = ?5
+WHERE mirror = ?1 AND image = ?2 AND set_id = ?3 AND base_digest IS NOT NULL;
+
+-- forget_document: Forget base and local side of a document.
+DELETE FROM documents WHERE mirror = ? AND image = ? AND set_id = ?;
+
+-- forget_image: Forget an image.
+DELETE FROM images WHERE mirror = ? AND image = ?;
+
+-- forget_documents_of: Forget the documents of an image.
+DELETE FROM documents WHERE mirror = ? AND image = ?;
+
+-- drop_readings_of: Forget the readings of an image.
+DELETE FROM readings WHERE mirror = ? AND image = ?;
+
+-- clear_strays: Forget the stray files.
+DELETE FROM strays WHERE mirror = ?;
+
+-- put_stray: A stray file.
+INSERT INTO strays (mirror, path) VALUES (?, ?) ON CONFLICT DO NOTHING;
+
+-- strays: The stray files.
+SELECT path FROM strays WHERE mirror = ? ORDER BY path;
+
+-- clear_troubles: Forget what was left undone.
+DELETE FROM troubles WHERE mirror = ?;
+
+-- put_trouble: Something left undone.
+INSERT INTO troubles (mirror, position, item) VALUES (?, ?, ?);
+
+-- troubles: What was left undone.
+SELECT item FROM troubles WHERE mirror = ? ORDER BY position;
+
+-- drop_old_listed_documents: Forget documents of rows that the present listing does not show.
+DELETE FROM listed_documents WHERE mirror = :mirror AND image IN (
+  SELECT image FROM listed WHERE mirror = :mirror AND listing <> :listing);
+
+-- drop_old_listings: Forget rows that the present listing does not show.
+DELETE FROM listings WHERE mirror = :mirror AND image IN (
+  SELECT image FROM listed WHERE mirror = :mirror AND listing <> :listing);
+
+-- drop_old_listed: Forget when they were last shown.
+DELETE FROM listed WHERE mirror = :mirror AND listing <> :listing;
+
+-- drop_unused_contents: Forget contents to which no mirror refers.
+DELETE FROM contents WHERE id NOT IN (
+  SELECT base_content FROM documents WHERE base_content IS NOT NULL UNION ALL SELECT content FROM readings);

@@ -1,0 +1,344 @@
+"""The laws of MirrorState. A binding subclasses StateContract and supplies the `state` fixture, empty with store id "s"."""
+
+from dataclasses import replace
+
+import pytest
+
+from labelmirror.model.document import ContentId, Digest, content_id
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.remote import ListedDocument, ListedImage, Reading, Token
+from labelmirror.model.rows import (
+    Base,
+    FileStat,
+    ImageCondition,
+    ImageRecord,
+    ImageRow,
+    LocalFile,
+    MirrorFacts,
+    Move,
+    RemoteSeen,
+    Unplaced,
+)
+from labelmirror.model.trouble import Failed, Held, HoldReason, Stage, Trouble
+from labelmirror.planning import places
+from labelmirror.ports.state import DocumentRecorded, MirrorState
+
+HOSTILE = "a\ud800\x00'\";--/é"
+TOKEN = Token("t 1", strong=True)
+
+
+def listed(id_: str, name: str = "", directory: str = "", *sets: str, token: Token | None = TOKEN) -> ListedImage:
+    documents = tuple(ListedDocument(set_, token) for set_ in sets or ("",))
+    return ListedImage(id_, directory, name or f"{id_}.jpg", "new", 10, 2, 3, "md5", 1, documents, {"k": [1, None]})
+
+
+def record(id_: str, place: str = "") -> ImageRecord:
+    return ImageRecord(id_, "", f"{id_}.jpg", place or f"{id_}.jpg".encode(errors="replace").decode())
+
+
+def stat(number: int = 1) -> FileStat:
+    return FileStat(number, number + 10**18, number + 2 * 10**18, 2**64 - number)
+
+
+def reading(id_: str, data: bytes = b"{}", set_: str = "") -> Reading:
+    return Reading(DocumentKey(id_, set_), data, Digest(f"digest of {data!r}"), {"car": 2})
+
+
+def base_of(read: Reading, at_s: float = 5.0) -> Base:
+    assert read.data is not None
+    assert read.digest is not None
+    return Base(read.digest, content_id(read.data), read.counts, TOKEN, at_s)
+
+
+async def list_all(state: MirrorState, *images: ListedImage) -> None:
+    await state.begin_listing()
+    await state.add_listed(images, [places.fold(image.directory, image.name) for image in images])
+
+
+async def settle(state: MirrorState, id_: str, data: bytes = b"{}") -> DocumentRecorded:
+    """Bring one document in step, as a run does."""
+    read = reading(id_, data)
+    await state.record_images([record(id_)])
+    await state.add_readings([(read, TOKEN)], 5.0)
+    done = DocumentRecorded(
+        read.key, f"annotations/{id_}.jpg.json", base_of(read), LocalFile(stat(), read.digest, read.counts)
+    )
+    await state.record_documents([done])
+    return done
+
+
+class StateContract:
+    # --- the mirror as a whole -----------------------------------------------------------------------------------------
+
+    async def test_a_new_mirror_knows_its_store_id_and_nothing_else(self, state: MirrorState) -> None:
+        assert await state.facts() == MirrorFacts("s")
+        assert await state.image_rows(None, 10) == []
+        assert await state.document_rows(None, 10) == []
+        assert await state.troubles() in ([], ())
+
+    async def test_facts_are_kept_whole(self, state: MirrorState) -> None:
+        facts = replace(await state.facts(), dataset_name=HOSTILE, last_sync_s=1.5, listing_complete=True)
+        await state.set_facts(facts)
+        assert await state.facts() == facts
+
+    async def test_a_provider_finds_what_it_put_until_it_forgets_it(self, state: MirrorState) -> None:
+        await state.memory.put("a", {"x": [1, HOSTILE]})
+        await state.memory.put("a", {"y": None})
+        assert await state.memory.get("a") == {"y": None}
+        await state.memory.put("a", None)
+        assert await state.memory.get("a") is None
+
+    async def test_a_reset_leaves_nothing_but_the_new_store_id(self, state: MirrorState) -> None:
+        await list_all(state, listed("a"))
+        await settle(state, "a")
+        await state.memory.put("x", 1)
+        await state.record_strays(["images/x"])
+        await state.reset("new")
+        assert await state.facts() == MirrorFacts("new")
+        assert await state.memory.get("x") is None
+        assert list(await state.strays()) == []
+        assert await state.listed_count() == 0
+        assert await state.image_rows(None, 10) == []
+        assert await state.document_rows(None, 10) == []
+
+    # --- listings ------------------------------------------------------------------------------------------------------
+
+    async def test_a_listed_row_comes_back_whole(self, state: MirrorState) -> None:
+        image = replace(listed(HOSTILE, HOSTILE, HOSTILE, "", HOSTILE), status=HOSTILE)
+        bare = ListedImage("b", "", "b", None, None, None, None, None, None, ())
+        await list_all(state, image, bare)
+        assert await state.listed(["b", "unknown", HOSTILE]) == [bare, image]
+
+    async def test_a_row_may_come_twice_and_counts_once(self, state: MirrorState) -> None:
+        await list_all(state, listed("a"), listed("b"))
+        await state.add_listed([listed("a", "new.jpg")], ["new.jpg"])
+        assert await state.listed_count() == 2
+        assert [image.name for image in await state.listed(["a"])] == ["new.jpg"]
+
+    async def test_a_new_listing_unlists_what_it_does_not_show(self, state: MirrorState) -> None:
+        await list_all(state, listed("a"), listed("b"))
+        await settle(state, "a")
+        await settle(state, "b")
+        await list_all(state, listed("b"))
+        assert list(await state.unlisted()) == ["a"]
+        assert await state.listed(["a", "b"]) == [listed("b")]
+        assert await state.image_rows(None, 10) == [
+            ImageRow("a", record("a"), None),
+            ImageRow("b", record("b"), listed("b")),
+        ]
+        assert [(row.key.image, row.listed, row.status) for row in await state.document_rows(None, 10)] == [
+            ("a", False, None),
+            ("b", True, "new"),
+        ]
+
+    async def test_a_document_that_its_image_no_longer_shows_is_unlisted(self, state: MirrorState) -> None:
+        await list_all(state, listed("a", "", "", "s1", "s2"))
+        await state.record_images([record("a")])
+        await list_all(state, listed("a", "", "", "s2", "s3"))
+        assert [row.key.set for row in await state.document_rows(None, 10)] == ["s2", "s3"]
+
+    async def test_only_an_image_with_a_place_has_documents(self, state: MirrorState) -> None:
+        await list_all(state, listed("a"), listed("b"), listed("c"))
+        await state.record_images([record("c")])
+        assert [row.key.image for row in await state.document_rows(None, 1)] == ["c"]
+
+    # --- readings ------------------------------------------------------------------------------------------------------
+
+    async def test_a_reading_outlives_the_listing_that_it_was_made_in(self, state: MirrorState) -> None:
+        await list_all(state, listed("a"))
+        await state.record_images([record("a")])
+        await state.add_readings([(reading("a"), TOKEN)], 7.0)
+        await list_all(state, listed("a", token=None))
+        (row,) = await state.document_rows(None, 10)
+        assert row.remote == RemoteSeen(
+            None, empty=False, read_digest=reading("a").digest, read_content=content_id(b"{}"), read_counts={"car": 2},
+            read_token=TOKEN, read_at_s=7.0,
+        )  # fmt: skip
+
+    async def test_what_a_run_that_died_may_have_written_is_found_without_any_listing(self, state: MirrorState) -> None:
+        await state.record_images([record("a"), record("b")])
+        await state.add_readings([(reading("a"), TOKEN), (reading("b"), None), (reading("placeless"), None)], 7.0)
+        await state.begin_listing()
+        first = await state.unrecorded(None, 1)
+        assert [row.key.image for row in [*first, *await state.unrecorded(first[-1].key, 10)]] == ["a", "b"]
+        assert not first[0].listed
+        assert first[0].remote is not None
+        assert first[0].remote.read_token == TOKEN
+
+    async def test_a_dropped_reading_is_gone(self, state: MirrorState) -> None:
+        await list_all(state, listed("a"))
+        await state.record_images([record("a")])
+        await state.add_readings([(reading("a"), TOKEN)], 7.0)
+        await state.drop_readings([DocumentKey("a"), DocumentKey("unknown")])
+        (row,) = await state.document_rows(None, 10)
+        assert row.remote == RemoteSeen(TOKEN, empty=False)
+
+    async def test_recording_a_document_makes_it_base_and_drops_its_reading(self, state: MirrorState) -> None:
+        await list_all(state, listed("a"))
+        done = await settle(state, "a")
+        (row,) = await state.rows_of_images(["a"])
+        assert (row.base, row.local, row.remote) == (done.base, done.local, RemoteSeen(TOKEN, empty=False))
+        assert (row.path, row.place) == ("annotations/a.jpg.json", "a.jpg")
+
+    async def test_a_base_is_refused_whose_content_is_nowhere(self, state: MirrorState) -> None:
+        await state.record_images([record("a")])
+        unknown = DocumentRecorded(DocumentKey("a"), "p", base_of(reading("a")), LocalFile(stat(), None, {}))
+        with pytest.raises(AssertionError):
+            await state.record_documents([unknown])
+        assert await state.document_rows(None, 10) == []
+
+    async def test_a_check_renews_token_and_time_of_base(self, state: MirrorState) -> None:
+        done = await settle(state, "a")
+        await state.add_readings([(reading("a"), None)], 9.0)
+        await state.record_checked([(DocumentKey("a"), None, 9.0)])
+        (row,) = await state.document_rows(None, 10)
+        assert row.base == replace(done.base, token=None, checked_at_s=9.0)
+        assert row.remote is None
+
+    # --- contents ------------------------------------------------------------------------------------------------------
+
+    async def test_contents_stay_while_base_or_a_reading_needs_them(self, state: MirrorState) -> None:
+        await settle(state, "a", b"old")
+        await state.add_readings([(reading("a", b"new"), None)], 6.0)
+        old, new, none = content_id(b"old"), content_id(b"new"), ContentId("none")
+        await state.compact()
+        assert await state.contents([old, new, none]) == {old: b"old", new: b"new"}
+        await state.drop_readings([DocumentKey("a")])
+        await state.compact()
+        assert await state.contents([old, new]) == {old: b"old"}
+        await state.forget_documents([DocumentKey("a")])
+        await state.compact()
+        assert await state.contents([old, new]) == {}
+
+    async def test_compacting_changes_nothing_that_is_listed_or_on_record(self, state: MirrorState) -> None:
+        await list_all(state, listed("a"), listed("b"))
+        await settle(state, "a")
+        await list_all(state, listed("c"))
+        before = await state.image_rows(None, 10), await state.document_rows(None, 10)
+        await state.compact()
+        assert (await state.image_rows(None, 10), await state.document_rows(None, 10)) == before
+
+    # --- rows ----------------------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 100])
+    async def test_pages_of_any_size_show_every_row_once_and_in_order(self, state: MirrorState, size: int) -> None:
+        ids = ["a", "b", "B", "é", "\ud800", "\U0001f600", "10", "9"]
+        await list_all(state, *(listed(id_, "", "", "", "x") for id_ in ids[:5]))
+        for id_ in ids[2:]:
+            await settle(state, id_)
+        images: list[ImageRow] = []
+        while page := await state.image_rows(images[-1].id if images else None, size):
+            images += page
+        assert [row.id for row in images] == sorted(ids)
+        keys: list[DocumentKey] = []
+        while rows := await state.document_rows(keys[-1] if keys else None, size):
+            keys += [row.key for row in rows]
+        listed_keys = {DocumentKey(id_, set_) for id_ in ids[2:5] for set_ in ("", "x")}
+        assert keys == sorted(listed_keys | {DocumentKey(id_) for id_ in ids[2:]})
+
+    async def test_a_missing_file_without_base_leaves_no_row(self, state: MirrorState) -> None:
+        await state.record_images([record("a")])
+        local = LocalFile(stat(), None, {}, HOSTILE)
+        await state.record_local([(DocumentKey("a"), local)])
+        assert [row.local for row in await state.document_rows(None, 10)] == [local]
+        await state.record_local([(DocumentKey("a"), None)])
+        assert await state.document_rows(None, 10) == []
+
+    async def test_a_missing_file_with_base_keeps_base(self, state: MirrorState) -> None:
+        done = await settle(state, "a")
+        await state.record_local([(DocumentKey("a"), None)])
+        (row,) = await state.document_rows(None, 10)
+        assert (row.base, row.local) == (done.base, None)
+
+    async def test_an_image_is_recorded_whole_and_replaced_whole(self, state: MirrorState) -> None:
+        full = ImageRecord(HOSTILE, HOSTILE, HOSTILE, "p/q.jpg", 5, "sha", stat(), ImageCondition.DAMAGED)
+        await state.record_images([full])
+        assert await state.image_rows(None, 10) == [ImageRow(HOSTILE, full, None)]
+        bare = ImageRecord(HOSTILE, "", "x", "y")
+        await state.record_images([bare])
+        assert await state.image_rows(None, 10) == [ImageRow(HOSTILE, bare, None)]
+
+    async def test_a_document_follows_its_image(self, state: MirrorState) -> None:
+        await settle(state, "a")
+        await state.record_images([record("a", "moved/b.jpg")])
+        assert [row.path for row in await state.document_rows(None, 10)] == ["annotations/moved/b.jpg.json"]
+
+    async def test_a_forgotten_image_leaves_nothing(self, state: MirrorState) -> None:
+        await settle(state, "a")
+        await settle(state, "b")
+        await state.add_readings([(reading("a", b"other"), None)], 1.0)
+        await state.forget_images(["a"])
+        await state.record_images([record("a")])
+        assert [row.key.image for row in await state.document_rows(None, 10)] == ["b"]
+        assert await state.unrecorded(None, 10) == []
+
+    # --- places --------------------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 100])
+    async def test_groups_of_twins_are_never_torn(self, state: MirrorState, size: int) -> None:
+        names = ["b.jpg", "a.jpg", "A.jpg", "B.JPG", "c.jpg", "b.JPG"]
+        images = [listed(str(number), name) for number, name in enumerate(names)]
+        await list_all(state, *images)
+        seen: list[Unplaced] = []
+        after = None
+        while page := await state.unplaced(after, size):
+            seen += page
+            after = places.fold("", page[-1].image.name), page[-1].image.id
+            assert sum(entry.group == len(page) for entry in page) >= 1 or size > 1
+        assert [(entry.image.id, entry.group, entry.taken) for entry in seen] == [
+            ("1", 2, False), ("2", 2, False), ("0", 3, False), ("3", 3, False), ("5", 3, False), ("4", 1, False),
+        ]  # fmt: skip
+
+    async def test_an_image_with_another_name_than_recorded_needs_a_place(self, state: MirrorState) -> None:
+        await list_all(state, listed("a"), listed("b"))
+        await state.record_images([record("a"), ImageRecord("b", "", "old.jpg", "old.jpg")])
+        assert list(await state.unplaced(None, 10)) == [
+            Unplaced(listed("b"), ImageRecord("b", "", "old.jpg", "old.jpg"), 1, taken=False)
+        ]
+
+    async def test_a_recorded_twin_takes_a_place_but_an_image_does_not_take_its_own(self, state: MirrorState) -> None:
+        await list_all(state, listed("new", "É.jpg"), listed("own", "X.jpg"))
+        await state.record_images([record("old", "e\u0301.JPG"), ImageRecord("own", "", "x.jpg", "x.jpg")])
+        assert [(entry.image.id, entry.taken) for entry in await state.unplaced(None, 10)] == [
+            ("own", False),
+            ("new", True),
+        ]
+
+    async def test_files_and_folders_are_told_apart(self, state: MirrorState) -> None:
+        await state.record_images([record("1", "A/B.jpg/é.jpg"), record("2", "a-b/c.jpg")])
+        asked = ["a", "a/b.jpg", "a/b.jpg/é.jpg", "a-b", "a-b/c.jpg", "a/b", "nothing", ""]
+        files, folders = await state.occupied(asked)
+        assert files == {"a/b.jpg/é.jpg", "a-b/c.jpg"}
+        assert folders == {"a", "a/b.jpg", "a-b"}
+
+    async def test_paths_of_images_and_documents_are_known(self, state: MirrorState) -> None:
+        await state.record_images([record("1", "a/b.jpg")])
+        strange = ["images/a/c.jpg", "annotations/a/b.jpg", "a/b.jpg", "images/a", "images/\udcff"]
+        paths = ["images/a/b.jpg", "annotations/a/b.jpg.json"]
+        assert await state.known_paths([*paths, *strange]) == set(paths)
+
+    async def test_a_move_is_unfinished_until_the_image_is_recorded(self, state: MirrorState) -> None:
+        old = ImageRecord("a", "", "a.jpg", "a.jpg", 5, "sha", stat(), ImageCondition.INTACT)
+        new = replace(old, directory="x", name=HOSTILE, place="x/_.jpg")
+        await state.record_images([old, record("b")])
+        await state.begin_moves([Move(old, new)])
+        assert list(await state.unfinished_moves()) == [Move(old, new)]
+        assert [row.record for row in await state.image_rows(None, 1)] == [old]
+        await state.record_images([new])
+        assert list(await state.unfinished_moves()) == []
+
+    # --- what went wrong -----------------------------------------------------------------------------------------------
+
+    async def test_the_newest_troubles_replace_the_old_ones_in_their_order(self, state: MirrorState) -> None:
+        await state.set_troubles([Failed("x", "", "", Stage.LIST, "c", "m")])
+        troubles: list[Trouble] = [
+            Held("b", "s", HOSTILE, HoldReason.BOTH_EDITED),
+            *(Failed("a", "", "p", stage, "code", HOSTILE) for stage in Stage),
+        ]
+        await state.set_troubles(troubles)
+        assert list(await state.troubles()) == troubles
+
+    async def test_strays_are_replaced_and_sorted(self, state: MirrorState) -> None:
+        await state.record_strays(["images/z"])
+        await state.record_strays(["images/b", "images/\udcff", "images/a"])
+        assert list(await state.strays()) == ["images/a", "images/b", "images/\udcff"]
