@@ -338,6 +338,7 @@ class World:
             server="acme",
             ref=DatasetRef(name="street"),
             policy=self.policy,
+            format=FORMAT,
             provider=self.provider,
             tree=FailingTree(self, Gated(life, "tree", self.tree)),
             state=Gated(life, "state", self.state),

@@ -24,16 +24,23 @@ DOCUMENT_LIMIT_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mirror:
-    """A `[datasets.NAME]` entry with its server, directory and memory. `workers` transfers run at a time."""
+class LocalMirror:
+    """What of a `[datasets.NAME]` entry is on this machine: enough to say how it stands, without its server."""
 
     name: str
     server: str
-    ref: DatasetRef
     policy: MirrorPolicy
-    provider: Provider
+    format: DocumentFormat
     tree: WorkingTree
     state: MirrorState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror(LocalMirror):
+    """A `[datasets.NAME]` entry with its server. `workers` transfers run at a time."""
+
+    ref: DatasetRef
+    provider: Provider
     clock: Clock
     reporter: Reporter
     workers: int = 16

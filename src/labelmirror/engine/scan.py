@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Mirror, Run, image_path, local_file
+from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, LocalMirror, Mirror, Run, image_path, local_file
 from labelmirror.engine.rows import document_pages, image_pages
 from labelmirror.errors import TooLarge
 from labelmirror.model.events import Phase
@@ -34,7 +34,7 @@ async def _scan_documents(mirror: Mirror, rows: Sequence[DocumentRow]) -> int:
     return sum(row.local is not None for row in fresh)
 
 
-async def with_present_files(mirror: Mirror, rows: Sequence[DocumentRow]) -> Sequence[DocumentRow]:
+async def with_present_files(mirror: LocalMirror, rows: Sequence[DocumentRow]) -> Sequence[DocumentRow]:
     """The rows with their local side as it is now; a row whose file is as recorded is the same object."""
     fresh: list[DocumentRow] = []
     for row, stat in zip(rows, await mirror.tree.stat_many([row.path for row in rows]), strict=True):
@@ -45,14 +45,14 @@ async def with_present_files(mirror: Mirror, rows: Sequence[DocumentRow]) -> Seq
     return fresh
 
 
-async def read_local(mirror: Mirror, path: str) -> LocalFile | None:
+async def read_local(mirror: LocalMirror, path: str) -> LocalFile | None:
     """Look into one working document; None if it is not there."""
     try:
         read = await mirror.tree.read(path, limit_bytes=DOCUMENT_LIMIT_BYTES)
     except TooLarge as error:
         (stat,) = await mirror.tree.stat_many([path])
         return LocalFile(stat, None, {}, error.message) if stat is not None else None
-    return local_file(mirror.provider.format, *read) if read is not None else None
+    return local_file(mirror.format, *read) if read is not None else None
 
 
 async def _scan_images(mirror: Mirror, rows: Sequence[ImageRow]) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import groupby
 
-from labelmirror.engine.mirror import Mirror
+from labelmirror.engine.mirror import LocalMirror
 from labelmirror.engine.rows import image_pages
 from labelmirror.engine.scan import with_present_files
 from labelmirror.model.rows import DocumentRow, ImageCondition, ImageRecord, MirrorFacts
@@ -74,7 +74,7 @@ class MirrorStanding:
     images: list[ImageStanding] = field(default_factory=list)
 
 
-async def status(mirror: Mirror, *, with_images: bool) -> MirrorStanding:
+async def status(mirror: LocalMirror, *, with_images: bool) -> MirrorStanding:
     """Work out how a mirror stands."""
     result = MirrorStanding(mirror.name, await mirror.state.facts())
     troubles = {(trouble.id, trouble.set): trouble for trouble in await mirror.state.troubles()}
@@ -99,7 +99,7 @@ async def status(mirror: Mirror, *, with_images: bool) -> MirrorStanding:
 
 
 def _of_image(
-    mirror: Mirror, record: ImageRecord, rows: Sequence[DocumentRow], troubles: Mapping[tuple[str, str], Trouble]
+    mirror: LocalMirror, record: ImageRecord, rows: Sequence[DocumentRow], troubles: Mapping[tuple[str, str], Trouble]
 ) -> Sequence[ImageStanding]:
     """One entry for each document of an image, or one for the image itself where no documents are mirrored."""
     lost = mirror.policy.content.images and record.condition is not ImageCondition.INTACT
@@ -123,7 +123,7 @@ def _entry(
     )
 
 
-def _of_document(mirror: Mirror, row: DocumentRow, trouble: Trouble | None) -> tuple[Standing, str | None]:
+def _of_document(mirror: LocalMirror, row: DocumentRow, trouble: Trouble | None) -> tuple[Standing, str | None]:
     """The table's word for a document, with what the last look saw of the server; the last run's trouble explains it."""
     if row.listed and not mirror.policy.selects(row.status):
         return Standing.UNSELECTED, None

@@ -115,7 +115,7 @@ async def _problem_in(mirror: Mirror, row: DocumentRow) -> str | None:
     data, stat = read
     if content_id(data) == row.base.content:
         return None
-    found = local_file(mirror.provider.format, data, stat)
+    found = local_file(mirror.format, data, stat)
     if found.digest is None:
         return "invalid_document"
     return "digest" if stat == row.local.stat and found.digest != row.local.digest else None

@@ -5,32 +5,48 @@ configuration may say; the provider itself only when one is opened, so that `--h
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
+from labelmirror.ports.provider import DocumentFormat, Provider
 from labelmirror.providers.pictograph.settings import PictographSettings
 from labelmirror.providers.settings import ServerSettings
 
-Builder = Callable[..., object]
+#: Opens a provider; the composition root knows what to hand in.
+Builder = Callable[..., AbstractAsyncContextManager[Provider]]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of server. `module` holds its `build` function, which the composition root calls."""
+    """A kind of server. `provider` and `documents` name what opens it and its document format, as "module:name"."""
 
     settings: type[ServerSettings]
-    module: str
+    provider: str
+    documents: str
 
     def builder(self) -> Builder:
-        """Import the provider and give the function that builds it."""
-        build: Builder = import_module(self.module).build
-        return build
+        """Import the provider and give the function that opens it."""
+        return cast("Builder", _named(self.provider))
+
+    def format(self) -> DocumentFormat:
+        """How documents of this kind look; needs no server."""
+        return cast("Callable[[], DocumentFormat]", _named(self.documents))()
+
+
+def _named(reference: str) -> object:
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)
 
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
-        "pictograph": Kind(PictographSettings, "labelmirror.providers.pictograph.provider"),
+        "pictograph": Kind(
+            PictographSettings,
+            provider="labelmirror.providers.pictograph.provider:build",
+            documents="labelmirror.providers.pictograph.format:PictographFormat",
+        ),
     }
 )

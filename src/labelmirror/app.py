@@ -1,0 +1,188 @@
+"""The one room in which everything is put together: settings become providers, trees, states and mirrors.
+
+Nothing else knows which database or server is behind a port.
+"""
+
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import structlog
+from anyio import to_thread
+
+from labelmirror.config import Config, DatasetSettings
+from labelmirror.config.secrets import resolve
+from labelmirror.engine.mirror import LocalMirror, Mirror
+from labelmirror.errors import ConfigError, UsageError
+from labelmirror.ledger.sqlite import SqliteLedger
+from labelmirror.model.document import JsonValue
+from labelmirror.model.keys import DatasetRef
+from labelmirror.model.pacing import QuotaRules
+from labelmirror.model.policy import Content, MirrorPolicy, OnRemoteDelete
+from labelmirror.ports.clock import Clock
+from labelmirror.ports.provider import DocumentFormat, Provider, ProviderMemory
+from labelmirror.ports.reporter import Reporter
+from labelmirror.providers.registry import KINDS
+from labelmirror.providers.settings import ServerSettings
+from labelmirror.state.lock import locked
+from labelmirror.state.sqlite import open_state
+from labelmirror.telemetry.logs import Masker
+from labelmirror.transport.concurrency import Gate
+from labelmirror.transport.pacer import Pacer, RunBudget
+from labelmirror.tree.directory import Directory
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every part is built from. The masker learns each secret before anything can print it."""
+
+    config: Config
+    masker: Masker
+    clock: Clock
+    reporter: Reporter
+    environ: Mapping[str, str]
+
+
+def chosen(config: Config, names: list[str]) -> dict[str, DatasetSettings]:
+    """The mirrors that a command line names, all of them if it names none. Raises UsageError with the names there are."""
+    datasets = config.settings.datasets
+    for name in names or sorted(datasets):
+        if name not in datasets:
+            known = ", ".join(sorted(datasets)) or "none"
+            raise UsageError(f"there is no mirror {name!r} in {config.file}", hint=f"there is: {known}")
+        if datasets[name].push:
+            raise ConfigError(
+                f"{config.file}: datasets.{name}.push: this version only pulls",
+                hint="set push = false: edits stay in the mirror, and are reported as ahead",
+            )
+    return {name: datasets[name] for name in (names or sorted(datasets))}
+
+
+@asynccontextmanager
+async def open_mirror(
+    shop: Workshop, name: str, *, wait_s: float = 0.0, budget: RunBudget | None = None
+) -> AsyncIterator[Mirror]:
+    """A mirror to work on, under its lock. Raises Locked when another run has it for longer than `wait_s`."""
+    settings = shop.config.settings.datasets[name]
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(locked(shop.config.settings.state, name, clock=shop.clock, wait_s=wait_s))
+        local = await stack.enter_async_context(open_local_mirror(shop, name))
+        provider = await stack.enter_async_context(
+            open_provider(shop, settings.server, memory=local.state.memory, budget=budget)
+        )
+        yield Mirror(
+            name=name,
+            server=settings.server,
+            policy=local.policy,
+            format=provider.format,
+            tree=local.tree,
+            state=local.state,
+            ref=DatasetRef(name=settings.name, id=settings.id),
+            provider=provider,
+            clock=shop.clock,
+            reporter=shop.reporter,
+            workers=shop.config.settings.servers[settings.server].connections,
+        )
+
+
+@asynccontextmanager
+async def open_local_mirror(shop: Workshop, name: str) -> AsyncIterator[LocalMirror]:
+    """What of a mirror is on this machine; needs neither lock nor key."""
+    settings = shop.config.settings.datasets[name]
+    async with open_state(shop.config.settings.state) as database:
+        yield LocalMirror(
+            name=name,
+            server=settings.server,
+            policy=policy_of(shop.config, settings),
+            format=document_format(shop.config.settings.servers[settings.server]),
+            tree=Directory(settings.path),
+            state=await database.mirror(name),
+        )
+
+
+@asynccontextmanager
+async def open_provider(
+    shop: Workshop, server: str, *, memory: ProviderMemory | None = None, budget: RunBudget | None = None
+) -> AsyncIterator[Provider]:
+    """A server with its key, paced together with every process that shares the key. `memory` None: it forgets."""
+    settings = shop.config.settings.servers[server]
+    secrets = {}
+    for field, source in settings.secrets():
+        secret = await to_thread.run_sync(resolve, source, f"servers.{server}.{field}", shop.environ)
+        shop.masker.learn(secret.reveal())
+        secrets[field] = secret
+    ledger = SqliteLedger(shop.config.settings.ledger, lambda text: _log().warning("ledger", about=text))
+    chance = random.Random()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(ledger.aclose)
+        account = await ledger.account(settings.url, "\n".join(secret.reveal() for secret in secrets.values()))
+        pacer = Pacer(account, shop.clock, host=server, rules=_rules(settings))
+        stack.push_async_callback(pacer.aclose)
+        if budget is not None:
+            pacer.start_run(budget)
+        spool = shop.config.settings.state / "spool"
+        await anyio.Path(spool).mkdir(mode=0o700, parents=True, exist_ok=True)
+        gate = Gate(shop.clock, host=server, connections=settings.connections, chance=chance)
+        yield await stack.enter_async_context(
+            KINDS[settings.kind].builder()(
+                settings,
+                **secrets,
+                memory=memory if memory is not None else Forgetful(),
+                pacer=pacer,
+                gate=gate,
+                clock=shop.clock,
+                draw=chance.random,
+                folder=spool,
+            )
+        )
+
+
+class Forgetful:
+    """The memory of a provider that is opened to be asked once."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, JsonValue] = {}
+
+    async def get(self, name: str) -> JsonValue:
+        """What was put under this name, None if nothing was."""
+        return self._held.get(name)
+
+    async def put(self, name: str, value: JsonValue) -> None:
+        """Remember, until the program ends."""
+        self._held[name] = value
+
+
+def document_format(settings: ServerSettings) -> DocumentFormat:
+    """How documents of a kind of server look; needs no connection."""
+    return KINDS[settings.kind].format()
+
+
+def policy_of(config: Config, settings: DatasetSettings) -> MirrorPolicy:
+    """The wishes of one `[datasets.NAME]` entry."""
+    statuses = settings.select.status
+    retention = config.settings.retention
+    return MirrorPolicy(
+        content=Content(settings.content),
+        push=settings.push,
+        on_remote_delete=OnRemoteDelete(settings.on_remote_delete),
+        statuses=frozenset(statuses) if statuses is not None else None,
+        full_check_every_s=settings.full_check_every.total_seconds(),
+        history_s=retention.history.total_seconds(),
+        trash_s=retention.trash.total_seconds(),
+    )
+
+
+def _rules(settings: ServerSettings) -> QuotaRules:
+    return QuotaRules(
+        reserve=settings.reserve,
+        share=settings.share,
+        others_per_hour=settings.others_per_hour,
+        requests_per_hour=settings.requests_per_hour,
+    )
+
+
+def _log() -> structlog.stdlib.BoundLogger:
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger("labelmirror")
+    return logger
