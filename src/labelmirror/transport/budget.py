@@ -183,8 +183,8 @@ def _leased(book: Book) -> int:
 
 
 def _over(book: Book, now_s: float) -> bool:
-    """Whether a window that ends at its Reset has surely ended, its rounding aside."""
-    return book.kind is not WindowKind.SLIDING and book.reset_s is not None and now_s >= book.reset_s
+    """Whether a window that ends at its Reset has surely ended. Until then, what was left in it may still be sent."""
+    return book.kind is not WindowKind.SLIDING and book.reset_s is not None and now_s >= _back_s(book)
 
 
 def _back_s(book: Book) -> float:
@@ -632,12 +632,10 @@ def release(book: Book, holder: str, count: int) -> Book:
 
 
 def _open(book: Book, ask: Ask, now_s: float) -> tuple[Book, Granted | Wait]:
-    """One request finds out what the server allows; a Reset is given its second of rounding."""
-    if book.reset_s is not None and book.kind is not WindowKind.SLIDING:
-        back_s = book.reset_s + WHOLE_SECOND_S
-        empty = min(book.low, book.low_before) <= 0
-        if now_s < back_s and (now_s >= book.reset_s or empty):
-            return book, _wait(book, now_s, back_s, WaitCause.EMPTY)
+    """One request finds out what the server allows."""
+    empty = book.limit is not None and min(book.low, book.low_before) <= 0
+    if empty and book.kind is not WindowKind.SLIDING and book.reset_s is not None and now_s < _back_s(book):
+        return book, _wait(book, now_s, _back_s(book), WaitCause.EMPTY)
     if now_s < book.probe_until_s:
         return book, _soon(book, now_s)
     return _probe(book, ask, now_s)
@@ -709,8 +707,8 @@ def _ceiling_back_s(book: Book, now_s: float) -> float:
 def _lease(book: Book, holder: str, count: int, now_s: float) -> tuple[Book, Granted]:
     life_s = min(_LEASE_MAX_S, (window_s(book) or _WINDOW_UNKNOWN_S) / 10)
     spend_by_s = now_s + life_s
-    if book.kind is not WindowKind.SLIDING and book.reset_s is not None and book.reset_s > now_s:
-        spend_by_s = min(spend_by_s, book.reset_s)
+    if book.kind is not WindowKind.SLIDING and book.reset_s is not None and _back_s(book) > now_s:
+        spend_by_s = min(spend_by_s, _back_s(book))
     held = sum(lease.count for lease in book.leases if lease.holder == holder)
     lease = Lease(holder, held + count, spend_by_s, spend_by_s + max(_GRACE_MIN_S, 4 * book.lag_s))
     others = tuple(other for other in book.leases if other.holder != holder)
