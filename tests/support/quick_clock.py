@@ -1,4 +1,7 @@
-"""A clock for tests against real sockets: real time goes on, and sleeping adds to it at once instead of waiting."""
+"""A clock for tests against real sockets: real time goes on, and sleeping adds to it at once instead of waiting.
+
+With a `pace`, each second of sleep takes that many real ones, for a server that needs time of its own meanwhile.
+"""
 
 import time
 from dataclasses import dataclass, field
@@ -9,6 +12,7 @@ import anyio
 @dataclass(slots=True)
 class QuickClock:
     ahead_s: float = 0.0
+    pace: float = 0.0
     slept_s: list[float] = field(default_factory=list)
 
     def now_s(self) -> float:
@@ -20,4 +24,4 @@ class QuickClock:
     async def sleep(self, seconds: float) -> None:
         self.slept_s.append(seconds)
         self.ahead_s += seconds
-        await anyio.sleep(0)
+        await anyio.sleep(seconds * self.pace)

@@ -1,5 +1,6 @@
 """Documents out of an export's ZIP file. Nothing is unpacked to disk, and no name inside is trusted or used."""
 
+import struct
 import zipfile
 import zlib
 from collections.abc import AsyncGenerator, Sequence
@@ -17,6 +18,11 @@ from labelmirror.providers.pictograph.reading import reading_of
 BATCH = 256
 #: Small members inflate well without being a bomb.
 INFLATION_FREE_BYTES = 2**20
+
+#: What the library raises for archives that are damaged, encrypted or of a kind it does not know.
+BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError)
+#: The other ways of packing are rare, and raise errors of their own.
+PACKED = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
 _FORMAT = PictographFormat()
 
@@ -53,7 +59,7 @@ async def documents(file: IO[bytes], rules: ArchiveRules) -> AsyncGenerator[Sequ
 def _opened(file: IO[bytes], rules: ArchiveRules) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except BROKEN as error:
         raise BodyMismatch("the export is no ZIP archive, or not all of it") from error
     if len(archive.infolist()) > rules.members:
         raise TooLarge(f"the export has more than {rules.members} files")
@@ -70,12 +76,14 @@ def _read(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], rules: A
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, rules: ArchiveRules) -> bytes:
+    if info.compress_type not in PACKED:
+        raise BodyMismatch("a file in the export is packed in an unknown way")
     bound = min(rules.member_bytes, max(INFLATION_FREE_BYTES, info.compress_size * rules.inflation))
     try:
         with archive.open(info) as member:
             data = member.read(bound + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-        raise BodyMismatch("a file in the export is damaged, or packed in an unknown way") from error
+    except BROKEN as error:
+        raise BodyMismatch("a file in the export is damaged or encrypted") from error
     if len(data) > bound:
         raise TooLarge(f"a file in the export unpacks to more than {bound} bytes")
     return data

@@ -104,6 +104,11 @@ class Dialect:
         segment = _segment(dataset.name)
         return None if segment is None else Request(f"{API}/datasets/by-name/{segment}", query)
 
+    @property
+    def may_leave_images_out(self) -> bool:
+        """Whether some versions answer about a dataset without its images; the oldest generation always has them."""
+        return self.generation is not Generation.G0
+
     def listed_images(self, dataset: Dataset, offset: int) -> Request:
         """A page of the image list."""
         key = "dataset" if self.generation is Generation.G2 else "dataset_id"

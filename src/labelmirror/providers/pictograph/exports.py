@@ -28,7 +28,7 @@ from labelmirror.model.remote import Dataset
 from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import ImageStream, ProviderMemory
 from labelmirror.providers.pictograph import wire
-from labelmirror.providers.pictograph.dialect import API, Dialect
+from labelmirror.providers.pictograph.dialect import API, Dialect, Request
 from labelmirror.transport.http import Http
 
 #: Under this name the provider remembers exports that may still be on the server.
@@ -66,7 +66,8 @@ class Exports:
     async def archive(self, dataset: Dataset) -> AsyncIterator[IO[bytes]]:
         """All documents of a dataset as an open ZIP file; the export is gone from the server by then.
 
-        Raises RoleRefused or Rejected where this key or dataset can have none, and another RemoteError where it failed.
+        Call it only where `Dialect.export` has a path for the dataset. Raises RoleRefused or Rejected where this key or
+        dataset can have none, and another RemoteError where it failed.
         """
         await self._remove_left_behind()
         name = f"labelmirror-{int(self.draw() * 2**48):012x}"
@@ -89,15 +90,14 @@ class Exports:
 
     async def _finished(self, dataset: Dataset, name: str, row: wire.ExportRow) -> wire.ExportRow:
         """Wait until it is done: with growing delays, because every look costs a request."""
-        request = self.dialect.export(dataset.name, name)
-        if request is None:
-            raise Rejected("the dataset's name cannot be part of a path, so its exports cannot be asked for")
-        until_s = self.clock.monotonic_s() + self.rules.patience_s
-        delay_s = self.rules.first_poll_s
+        request = self._at(dataset, name)
+        # Counted are the delays: waiting for the quota in between is no fault of the export.
+        waited_s, delay_s = 0.0, self.rules.first_poll_s
         while row.status not in {"completed", "failed"}:
-            if self.clock.monotonic_s() >= until_s:
+            if waited_s >= self.rules.patience_s:
                 raise Unavailable(f"the export was not ready after {self.rules.patience_s:.0f} s", status=504)
             await self.clock.sleep(delay_s)
+            waited_s += delay_s
             delay_s = min(delay_s * 2, self.rules.longest_poll_s)
             answer = await self.http.api.get(request.path, request.query)
             row = wire.read(
@@ -131,12 +131,16 @@ class Exports:
             raise BodyMismatch(f"the export has {file.tell()} bytes, {size_bytes} were announced")
 
     async def _link(self, dataset: Dataset, name: str) -> str:
-        request = self.dialect.export(dataset.name, name, download=True)
-        assert request is not None, "it was polled at the same path"
+        request = self._at(dataset, name, download=True)
         answer = await self.http.api.get(request.path, request.query)
         return wire.read(
             wire.ExportLink, self.dialect.unwrapped(answer, where=request.path), where=request.path
         ).download_url
+
+    def _at(self, dataset: Dataset, name: str, *, download: bool = False) -> Request:
+        request = self.dialect.export(dataset.name, name, download=download)
+        assert request is not None, "exports are offered only where they have a path"
+        return request
 
     # --- leaving nothing behind ------------------------------------------------------------------------------------
 

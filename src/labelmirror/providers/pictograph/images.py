@@ -1,6 +1,6 @@
 """Image bytes: through signed links that one request brings by thousands, or through the API with a request each."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -69,24 +69,26 @@ class Links:
 
     async def _ask(self, batch: _Batch, status: str | None) -> None:
         """Replace a batch. Trouble is kept for all who wait, so that it does not cost each of them a request."""
-        batch.number += 1
-        batch.good_until_s = None
         request = self._dialect.links(self._dataset, status)
-        if request is None:
-            return
-        try:
-            answer = await self._http.api.get(request.path, request.query)
+        if request is not None:
             where = f"GET {request.path}"
-            rows = wire.items(self._dialect.unwrapped(answer, where=where), "items", where=where)
-            items = [wire.read(wire.LinkItem, row, where=where) for row in rows]
-        except RemoteError as error:
-            batch.trouble = error
-            return
+            try:
+                answer = await self._http.api.get(request.path, request.query)
+                rows = wire.items(self._dialect.unwrapped(answer, where=where), "items", where=where)
+                items = [wire.read(wire.LinkItem, row, where=where) for row in rows]
+            except RemoteError as error:
+                batch.trouble = error
+            else:
+                self._replace(batch, items)
+        batch.number += 1
+
+    def _replace(self, batch: _Batch, items: Sequence[wire.LinkItem]) -> None:
         found = {image_id(item): item.image_url for item in items}
         batch.urls = {image: url for image, url in found.items() if image is not None and url is not None}
-        lives = [life for url in list(batch.urls.values())[:1] if (life := lifetime_s(url, self._clock.now_s()))]
-        if lives:
-            batch.good_until_s = self._clock.monotonic_s() + LIFE_SHARE * lives[0]
+        # All links of one answer were signed together.
+        first = next(iter(batch.urls.values()), None)
+        life_s = None if first is None else lifetime_s(first, self._clock.now_s())
+        batch.good_until_s = None if life_s is None else self._clock.monotonic_s() + LIFE_SHARE * life_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,7 +195,14 @@ class PictographProvider:
 
     async def list_images(self, dataset: Dataset, sink: PageSink) -> ListingEnd:
         """Pass once over all images of a dataset."""
-        return await listing.list_images(self._http.api, await self._dialect(), dataset, sink, self._pages_max)
+        api, dialect = self._http.api, await self._dialect()
+        try:
+            return await listing.list_images(api, dialect, dataset, sink, self._pages_max)
+        except ProtocolError:
+            newer = await self._moved_on(dialect)
+            if newer is None:
+                raise
+            return await listing.list_images(api, newer, dataset, sink, self._pages_max)
 
     async def confirm_absent(self, dataset: Dataset, images: Sequence[str]) -> frozenset[str]:
         """Images that the server does not know, or that are archived or in another dataset now."""
@@ -224,12 +231,12 @@ class PictographProvider:
     # --- documents -------------------------------------------------------------------------------------------------
 
     async def read_ways(self, dataset: Dataset) -> Sequence[ReadWay]:
-        """One by one, and as an export where the dataset is not in cold storage; the oldest generation has files too."""
+        """One by one, and as an export where the dataset can have one; the oldest generation has files too."""
         dialect = await self._dialect()
         ways = [SINGLE]
         if dialect.annotation_files(dataset) is not None:
             ways.append(FILES)
-        if dataset.details.get("storage_class") != _COLD:
+        if dataset.details.get("storage_class") != _COLD and dialect.export(dataset.name, "any") is not None:
             ways.append(EXPORT)
         return ways
 
