@@ -6,13 +6,13 @@ from yarl import URL
 
 from labelmirror.errors import UnsafeLink
 from labelmirror.transport.links import (
+    AddressInfo,
     AddressRefused,
+    Networks,
     Reach,
     check_link,
     reach_of,
-    reaches_of_host,
     redact,
-    socket_factory,
 )
 from support.web import http_to, site
 
@@ -55,18 +55,26 @@ def test_every_address_belongs_to_one_kind_of_network(address: str, reach: Reach
     assert reach_of(address) is reach
 
 
+def info(address: str) -> AddressInfo:
+    return socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 80)
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "api.example.com"])
 @pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "0.0.0.0", "127.0.0.1", "2130706433"])
-def test_a_public_server_cannot_send_us_to_networks_that_are_not(address: str) -> None:
-    make = socket_factory(frozenset({Reach.PUBLIC}))
+def test_a_public_server_cannot_send_us_to_networks_that_are_not(host: str, address: str) -> None:
+    networks = Networks(host)
+    networks.to_server(info("8.8.8.8")).close()
     with pytest.raises(AddressRefused):
-        make((socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 80)))
+        networks.to_link(info(address))
 
 
-async def test_a_server_on_loopback_may_link_to_loopback_and_no_other_private_network() -> None:
-    make = socket_factory(await reaches_of_host("localhost"))
-    make((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.2", 80))).close()
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_server_on_loopback_may_link_to_loopback_and_no_other_private_network(host: str) -> None:
+    networks = Networks(host)
+    networks.to_server(info("127.0.0.1")).close()
+    networks.to_link(info("127.0.0.2")).close()
     with pytest.raises(AddressRefused):
-        make((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("10.0.0.1", 80)))
+        networks.to_link(info("10.0.0.1"))
 
 
 @pytest.mark.parametrize(

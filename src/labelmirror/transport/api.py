@@ -153,7 +153,7 @@ class Api:
     ) -> AsyncIterator[ImageStream]:
         """Read a file through the API. Tried again until its first byte; after that, see `image_stream`."""
         url, where = self._url(path, None), f"GET {path}"
-        headers = range_headers(offset, validator)
+        headers = {"Accept": "*/*", **range_headers(offset, validator)}
 
         async def attempt() -> aiohttp.ClientResponse:
             response = await self._exchange(

@@ -14,7 +14,7 @@ from labelmirror.ports.clock import Clock
 from labelmirror.transport.api import Api, ApiRules, Retries
 from labelmirror.transport.body import Meter
 from labelmirror.transport.concurrency import Gate
-from labelmirror.transport.links import reaches_of_host, socket_factory
+from labelmirror.transport.links import Networks
 from labelmirror.transport.pacer import Pacer
 from labelmirror.transport.retry import Backoff
 from labelmirror.transport.storage import Storage
@@ -64,19 +64,16 @@ class Http:
 async def open_http(
     settings: HttpSettings, *, pacer: Pacer, gate: Gate, clock: Clock, draw: Callable[[], float]
 ) -> AsyncIterator[Http]:
-    """Open the sessions. `draw` gives uniform numbers in [0, 1), for jitter.
-
-    Links may lead to public addresses, and to those of the kind of network in which the server itself is.
-    """
+    """Open the sessions. `draw` gives uniform numbers in [0, 1), for jitter."""
     origin = URL(settings.url).origin()
     retries = Retries(settings.backoff, clock, draw)
     meter = Meter(None if settings.bandwidth is None else AsyncLimiter(settings.bandwidth, 1.0))
     times = settings.timeouts
     files_timeout = aiohttp.ClientTimeout(total=None, sock_connect=times.connect_s, sock_read=times.idle_s)
     json_timeout = aiohttp.ClientTimeout(total=times.total_s, sock_connect=times.connect_s, sock_read=times.idle_s)
-    guard = socket_factory(await reaches_of_host(origin.host or ""))
-    api_connector = aiohttp.TCPConnector(limit=settings.connections)
-    files_connector = aiohttp.TCPConnector(limit=settings.connections, socket_factory=guard)
+    networks = Networks(origin.host or "")
+    api_connector = aiohttp.TCPConnector(limit=settings.connections, socket_factory=networks.to_server)
+    files_connector = aiohttp.TCPConnector(limit=settings.connections, socket_factory=networks.to_link)
     async with (
         _session(api_connector, settings.headers, json_timeout) as api_session,
         # Files are never unpacked on the way: a small body could become an endless one.

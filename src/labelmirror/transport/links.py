@@ -7,10 +7,8 @@ resolves to something else the second time (DNS rebinding) gains nothing.
 import errno
 import ipaddress
 import socket
-from collections.abc import Callable
 from enum import Enum
 
-import anyio
 from aiohttp.typedefs import StrOrURL
 from yarl import URL
 
@@ -67,26 +65,26 @@ def reach_of(address: str) -> Reach:
     return Reach.PRIVATE if ip.is_private and not ip.is_reserved else Reach.UNUSABLE
 
 
-async def reaches_of_host(host: str) -> frozenset[Reach]:
-    """The networks in which a configured server lies; public where its name does not resolve."""
-    try:
-        found = await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return frozenset({Reach.PUBLIC})
-    return frozenset(reach_of(str(address[0])) for *_, address in found) - {Reach.UNUSABLE}
+class Networks:
+    """Makes the sockets for one server and for its links.
 
+    Links may lead to public addresses, and to the kinds of network in which the server itself was met: a server on
+    127.0.0.1 may keep its files on 127.0.0.2. `host` is the configured one; a name counts once it was connected to.
+    """
 
-def socket_factory(allowed: frozenset[Reach]) -> Callable[[AddressInfo], socket.socket]:
-    """Makes sockets for addresses in these networks and in the public one; raises AddressRefused for all others."""
+    def __init__(self, host: str) -> None:
+        self._allowed = {Reach.PUBLIC, reach_of(host)} - {Reach.UNUSABLE}
 
-    def make(info: AddressInfo) -> socket.socket:
-        family, kind, protocol, _, address = info
-        reach = reach_of(str(address[0]))
-        if reach is not Reach.PUBLIC and reach not in allowed:
+    def to_server(self, info: AddressInfo) -> socket.socket:
+        """A socket for the configured server, wherever that is."""
+        self._allowed |= {reach_of(str(info[4][0]))} - {Reach.UNUSABLE}
+        return socket.socket(*info[:3])
+
+    def to_link(self, info: AddressInfo) -> socket.socket:
+        """A socket for a link's host. Raises AddressRefused where links must not lead."""
+        if reach_of(str(info[4][0])) not in self._allowed:
             raise AddressRefused
-        return socket.socket(family, kind, protocol)
-
-    return make
+        return socket.socket(*info[:3])
 
 
 def check_link(link: StrOrURL, server: URL) -> URL:
