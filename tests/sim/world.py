@@ -34,6 +34,31 @@ FORMAT = PlainFormat()
 CATEGORIES = ("car", "bus", "sign")
 
 
+#: Steps at which it matters most that nothing is lost; worlds die at these by choice, at all others by chance.
+CRASH_POINTS = (
+    "request.list",
+    "request.read",
+    "request.archive",
+    "request.bytes",
+    "request.links",
+    "request.confirm",
+    "state.add_listed:after",
+    "state.add_readings:after",
+    "state.begin_moves:after",
+    "state.record_images:before",
+    "state.record_images:after",
+    "state.record_documents:before",
+    "state.record_documents:after",
+    "state.forget_images:before",
+    "state.set_facts:after",
+    "tree.place:before",
+    "tree.place:after",
+    "tree.retire:before",
+    "tree.retire:after",
+    "tree.move:after",
+)
+
+
 class Crash(BaseException):
     """The program dies here."""
 
@@ -47,10 +72,15 @@ class Silent:
 
 @dataclasses.dataclass(slots=True)
 class Life:
-    """One life of the program: it dies at its `dies_at`-th durable step or request, if it comes that far."""
+    """One life of the program: it dies at the `dies_after`-th step at `dies_at`, if it comes that far.
+
+    A step is a call of a port (before or after its effect), a request, or a durable change of a file; `dies_at` names
+    one kind of them, None means any.
+    """
 
     world: "World"
-    dies_at: int | None
+    dies_after: int | None = None
+    dies_at: str | None = None
     steps: int = 0
     dead: bool = False
 
@@ -59,9 +89,12 @@ class Life:
         self.check(point)
         if self.world.busy:
             await anyio.sleep(self.world.rng.expovariate(1.0))
+        self.step(point)
+
+    def step(self, point: str) -> None:
         self.check(point)
-        self.steps += 1
-        if self.steps == self.dies_at:
+        self.steps += self.dies_at in {None, point}
+        if self.steps == self.dies_after:
             self.dead = True
             self.world.crashes[point] += 1
         self.check(point)
@@ -251,11 +284,7 @@ class World:
             if source in self.edits:
                 self.edits[target] = self.edits.pop(source)
         if self.life is not None:
-            self.life.steps += 1
-            if self.life.steps == self.life.dies_at:
-                self.life.dead = True
-                self.crashes[point] += 1
-                self.life.check(point)
+            self.life.step(point)
 
     def server_had(self, data: bytes) -> bool:
         try:
@@ -329,10 +358,10 @@ class World:
     # --- runs ----------------------------------------------------------------------------------------------------
 
     async def run(
-        self, *, dies_at: int | None = None, consent: Consent | None = None, full: bool = False
+        self, life: Life | None = None, *, consent: Consent | None = None, full: bool = False
     ) -> MirrorReport | None:
         """One run of the program; None when it died."""
-        life = self.life = Life(self, dies_at)
+        life = self.life = life or Life(self)
         mirror = Mirror(
             name="street",
             server="acme",
@@ -364,12 +393,16 @@ class World:
         """A run while people work, requests fail, and the program may be killed."""
         self.busy = True
         self.arm(self.choose_faults())
-        dies_at = self.rng.randrange(1, 150) if self.rng.random() < 0.4 else None
+        life = Life(self)
+        if self.rng.random() < 0.2:
+            life = Life(self, self.rng.randrange(1, 250))
+        elif self.rng.random() < 0.25:
+            life = Life(self, self.rng.randrange(1, 4), self.rng.choice(CRASH_POINTS))
         consent = Consent(deletes=1000, changes=1000) if self.rng.random() < 0.2 else None
         report: MirrorReport | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.people)
-            report = await self.run(dies_at=dies_at, consent=consent, full=self.rng.random() < 0.3)
+            report = await self.run(life, consent=consent, full=self.rng.random() < 0.3)
             tasks.cancel_scope.cancel()
         self.busy = False
         return report

@@ -7,7 +7,7 @@ is written, except that files follow an image whose name changed on the server (
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from labelmirror.engine.mirror import PAGE, Mirror, Progress, Run
+from labelmirror.engine.mirror import PAGE, Mirror, Progress, Run, image_path
 from labelmirror.engine.pull import read_base
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.scan import scan, with_present_files
@@ -162,8 +162,9 @@ async def _move(run: Run, moves: Sequence[Move]) -> None:
     documents = await state.rows_of_images([move.new.id for move in moves])
     await state.begin_moves(moves)
     for move in moves:
-        pairs = [(move.old.path, move.new.path)] if move.old.sha256 is not None else []
-        paths = [row.path for row in documents if row.key.image == move.new.id and row.local is not None]
+        # What is there goes, on record or not: a run that died may have placed it.
+        pairs = [(move.old.path, move.new.path)]
+        paths = [row.path for row in documents if row.key.image == move.new.id]
         pairs += [(path, places.moved_document(path, move.old.place, move.new.place)) for path in paths]
         here = await tree.stat_many([source for source, _ in pairs])
         done = await tree.move(
@@ -323,6 +324,6 @@ async def _report_unread(run: Run, looked: Look, problems: dict[DocumentKey, Rea
                 continue
             reading = problems.get(row.key)
             if reading is not None and reading.problem is not None:
-                run.fail(row.key, row.path, Stage.PULL, reading.problem.code, reading.problem.message)
+                run.fail(row.key, image_path(row.place), Stage.PULL, reading.problem.code, reading.problem.message)
             else:
-                run.fail(row.key, row.path, Stage.PULL, "unread", "the server did not give its annotations")
+                run.fail(row.key, image_path(row.place), Stage.PULL, "unread", "the server did not give its annotations")

@@ -5,9 +5,10 @@ Order of writes: file first, base last. Killed in between, both sides hold the s
 
 from collections.abc import Sequence
 
-from labelmirror.engine.mirror import Run
+from labelmirror.engine.mirror import Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.scan import read_local
+from labelmirror.errors import InvalidDocument
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Token
@@ -45,9 +46,10 @@ def _report(run: Run, plans: Sequence[DocumentPlan], counts: DocumentCounts) -> 
         row = plan.row
         if plan.verdict.reason is not None:
             counts.held += 1
-            run.troubles.append(Held(row.key.image, row.key.set, row.path, plan.verdict.reason))
+            run.troubles.append(Held(row.key.image, row.key.set, image_path(row.place), plan.verdict.reason))
         elif plan.outcome is Outcome.INVALID and row.local is not None:
-            run.fail(row.key, row.path, Stage.VALIDATE, "invalid_document", row.local.problem or "unreadable")
+            message = f"{row.path}: {row.local.problem or 'unreadable'}"
+            run.fail(row.key, image_path(row.place), Stage.VALIDATE, InvalidDocument.code, message)
 
 
 async def _settle(run: Run, plans: Sequence[DocumentPlan]) -> None:
@@ -92,8 +94,8 @@ async def _pull(run: Run, plans: Sequence[DocumentPlan]) -> int:
     for plan, base, result in zip(plans, bases, placed, strict=True):
         row = plan.row
         if result.outcome is PlaceOutcome.CHANGED or result.stat is None:
-            message = "the file was edited while its new version was fetched; the next run decides"
-            run.fail(row.key, row.path, Stage.PULL, "changed_meanwhile", message)
+            message = f"{row.path} was edited while its new version was fetched; the next run decides"
+            run.fail(row.key, image_path(row.place), Stage.PULL, "changed_meanwhile", message)
             await mirror.state.record_local([(row.key, await read_local(mirror, row.path))])
             continue
         records.append(DocumentRecorded(row.key, row.path, base, LocalFile(result.stat, base.digest, base.counts)))
