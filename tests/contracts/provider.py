@@ -14,8 +14,15 @@ from support.pictograph import fetched, listed, read_all
 class Stage(Protocol):
     """A server with at least ten images in one dataset, at least one with annotations and one without."""
 
-    provider: Provider
-    ref: DatasetRef
+    @property
+    def provider(self) -> Provider:
+        """Opened on that server."""
+        ...
+
+    @property
+    def ref(self) -> DatasetRef:
+        """The dataset."""
+        ...
 
     def ids(self) -> frozenset[str]:
         """The images that the server has now."""
