@@ -25,6 +25,7 @@ from labelmirror.ports.provider import ImageStream
 from labelmirror.transport.answers import TRANSIENT, expect_json, failure, parse_json
 from labelmirror.transport.body import BodyRules, Meter, image_stream, range_headers
 from labelmirror.transport.headers import parse_retry_after
+from labelmirror.transport.links import UNPRINTABLE
 from labelmirror.transport.pacer import Pacer
 from labelmirror.transport.retry import Backoff
 
@@ -319,7 +320,7 @@ def pinned(link: str) -> str:
         path = url.raw_path_qs
     except ValueError:
         raise ProtocolError("the server gave a link that is no URL") from None
-    if not path.startswith("/") or any(ord(character) <= 0x20 for character in link):
+    if not path.startswith("/") or UNPRINTABLE.search(link):
         raise ProtocolError("the server gave a link without an absolute path")
     return path
 

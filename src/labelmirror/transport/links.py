@@ -6,6 +6,7 @@ resolves to something else the second time (DNS rebinding) gains nothing.
 
 import errno
 import ipaddress
+import re
 import socket
 from enum import Enum
 
@@ -16,6 +17,9 @@ from labelmirror.errors import UnsafeLink
 
 #: What a socket factory is told: family, type, protocol, canonical name, address.
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
+
+#: What no URL may contain as it is; some libraries drop it in silence.
+UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 
 _SHARED = ipaddress.ip_network("100.64.0.0/10")  # RFC 6598, carrier-grade NAT
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last four bytes
@@ -103,7 +107,7 @@ def check_link(link: StrOrURL, server: URL) -> URL:
         raise UnsafeLink("the server gave a link without a host")
     if url.user is not None or url.password is not None:
         raise UnsafeLink(f"the server gave a link to {host} with a user name in it")
-    if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in str(url)):
+    if UNPRINTABLE.search(str(link)):
         raise UnsafeLink(f"the server gave a link to {host} with control characters in it")
     return url
 
