@@ -4,9 +4,11 @@ Nothing else knows which database or server is behind a port.
 """
 
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import anyio
 import structlog
@@ -14,8 +16,9 @@ from anyio import to_thread
 
 from labelmirror.config import Config, DatasetSettings
 from labelmirror.config.secrets import resolve
+from labelmirror.engine.cycle import check_marker
 from labelmirror.engine.mirror import LocalMirror, Mirror
-from labelmirror.errors import ConfigError, UsageError
+from labelmirror.errors import ConfigError, MarkerMismatch, StateDamaged, UsageError
 from labelmirror.ledger.sqlite import SqliteLedger
 from labelmirror.model.document import JsonValue
 from labelmirror.model.keys import DatasetRef
@@ -26,12 +29,13 @@ from labelmirror.ports.provider import DocumentFormat, Provider, ProviderMemory
 from labelmirror.ports.reporter import Reporter
 from labelmirror.providers.registry import KINDS
 from labelmirror.providers.settings import ServerSettings
+from labelmirror.state.database import set_aside
 from labelmirror.state.lock import locked
 from labelmirror.state.sqlite import open_state
 from labelmirror.telemetry.logs import Masker
 from labelmirror.transport.concurrency import Gate
 from labelmirror.transport.pacer import Pacer, RunBudget
-from labelmirror.tree.directory import Directory
+from labelmirror.tree.directory import DirectoryTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Workshop:
 def chosen(config: Config, names: list[str]) -> dict[str, DatasetSettings]:
     """The mirrors that a command line names, all of them if it names none. Raises UsageError with the names there are."""
     datasets = config.settings.datasets
+    if not datasets:
+        raise UsageError(f"{config.file} has no mirror", hint="add a [datasets.NAME] table with server, name and path")
     for name in names or sorted(datasets):
         if name not in datasets:
             known = ", ".join(sorted(datasets)) or "none"
@@ -97,7 +103,7 @@ async def open_local_mirror(shop: Workshop, name: str) -> AsyncIterator[LocalMir
             server=settings.server,
             policy=policy_of(shop.config, settings),
             format=document_format(shop.config.settings.servers[settings.server]),
-            tree=Directory(settings.path),
+            tree=DirectoryTree(settings.path),
             state=await database.mirror(name),
         )
 
@@ -152,6 +158,39 @@ class Forgetful:
     async def put(self, name: str, value: JsonValue) -> None:
         """Remember, until the program ends."""
         self._held[name] = value
+
+
+def budget_of(requests: int | None, time_s: float | None) -> RunBudget | None:
+    """What a run may spend on one server; None: no bound."""
+    return None if requests is None and time_s is None else RunBudget(requests, time_s)
+
+
+async def needs_repair(shop: Workshop, name: str) -> bool:
+    """Whether the mirror's directory is known to have been mirrored, and the state knows nothing of it."""
+    async with open_local_mirror(shop, name) as mirror:
+        try:
+            await check_marker(mirror, claim=False)
+        except StateDamaged:
+            return True
+        except MarkerMismatch:
+            return False
+    return False
+
+
+async def renew_state(shop: Workshop) -> Sequence[Path]:
+    """Put a database that cannot be read aside, so that a new one is begun; the new names of its files.
+
+    It holds every mirror's memory, so no mirror may be at work: raises Locked if one is.
+    """
+    folder = shop.config.settings.state
+    try:
+        async with open_state(folder):
+            return ()
+    except StateDamaged:
+        async with AsyncExitStack() as locks:
+            for name in sorted(shop.config.settings.datasets):
+                await locks.enter_async_context(locked(folder, name, clock=shop.clock, wait_s=0.0))
+            return await set_aside(folder, datetime.fromtimestamp(shop.clock.now_s(), UTC).strftime("%Y%m%dT%H%M%SZ"))
 
 
 def document_format(settings: ServerSettings) -> DocumentFormat:
