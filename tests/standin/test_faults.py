@@ -64,6 +64,15 @@ def test_a_mistake_in_a_fault_file_is_named_with_file_entry_and_nearest_word(
     assert str(file) in str(raised.value)
 
 
+async def test_an_unknown_route_of_a_file_is_named_with_file_and_entry(tmp_path: Path) -> None:
+    file = tmp_path / "faults.toml"
+    file.write_text('[[fault]]\nroute = "storage.img"\nkind = "reset"\n')
+    with pytest.raises(StandinError) as raised:
+        async with standin_client(faults=load_faults(file)):
+            pass
+    assert str(raised.value) == f"{file}: fault 1: unknown route 'storage.img'; did you mean 'storage.image'?"
+
+
 async def test_an_unknown_route_keeps_the_server_from_starting() -> None:
     with pytest.raises(StandinError, match=r"unknown route 'images\.lst'; did you mean 'images\.list'\?"):
         async with standin_client(faults=(Fault(route="images.lst", kind=FaultKind.RESET),)):

@@ -230,6 +230,7 @@ class TestListings:
         [
             ("/images/", {"dataset": "harbour", "limit": 1_001}),
             ("/images/", {"dataset": "harbour", "offset": -1}),
+            ("/images/", {"dataset": "harbour", "min_confidence_lt": "low"}),
             ("/datasets/harbour", {"include_images": "true", "images_limit": 10_001}),
             ("/datasets/harbour/download", {"limit": 10_001}),
             ("/datasets/harbour/download", {"mode": "everything"}),
@@ -248,6 +249,7 @@ class TestListings:
                 ({"filename": "pier-00002.jpg"}, [image.id for image in images if image.filename == "pier-00002.jpg"]),
                 ({"status": "review"}, [image.id for image in images if image.status == "review"]),
                 ({"status": "in_progress"}, []),
+                ({"min_confidence_lt": 0.9}, [image.id for image in images if (image.min_confidence or 1) < 0.9]),
             ):
                 rows = (await client.get("/images/", dataset="harbour", **query)).json["data"]
                 assert [row["id"] for row in rows] == chosen

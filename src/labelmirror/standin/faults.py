@@ -8,6 +8,7 @@ wildcards such as `/api/v1/developer/images/*`), `kind`, `nth` (the first matchi
 import difflib
 import fnmatch
 import tomllib
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -45,10 +46,19 @@ class FaultKind(StrEnum):
     PRIVATE_LINK = "private_link"  # links into a private network
 
 
-class Fault(BaseModel):
-    """One entry of a fault plan."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One entry of a fault plan; `source` says where it was written, for complaints, and is no part of what it is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    route: str
+    kind: FaultKind
+    nth: int = 1
+    times: int = 1
+    source: str = field(default="", compare=False)
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
 
     route: Annotated[str, Field(min_length=1)]
     kind: FaultKind
@@ -59,7 +69,7 @@ class Fault(BaseModel):
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    fault: list[Fault] = []
+    fault: list[_Entry] = []
 
 
 def load_faults(path: Path) -> tuple[Fault, ...]:
@@ -73,9 +83,12 @@ def load_faults(path: Path) -> tuple[Fault, ...]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FaultPlanError(f"{path}: {error}") from error
     try:
-        return tuple(_Document.model_validate(document).fault)
+        entries = _Document.model_validate(document).fault
     except ValidationError as error:
         raise FaultPlanError("\n".join(f"{path}: {line}" for line in _complaints(error))) from error
+    return tuple(
+        Fault(**entry.model_dump(), source=f"{path}: fault {number}") for number, entry in enumerate(entries, 1)
+    )
 
 
 def _complaints(error: ValidationError) -> list[str]:
@@ -85,7 +98,7 @@ def _complaints(error: ValidationError) -> list[str]:
         entry = f"fault {location[1] + 1}: " if len(location) > 1 and isinstance(location[1], int) else ""
         name = str(location[-1])
         if problem["type"] == "extra_forbidden":
-            known = tuple(Fault.model_fields) if entry else tuple(_Document.model_fields)
+            known = tuple(_Entry.model_fields) if entry else tuple(_Document.model_fields)
             lines.append(f"{entry}unknown key {name!r}{nearest(name, known)}")
         elif name == "kind" and problem["type"] == "enum":
             kinds = tuple(kind.value for kind in FaultKind)
@@ -124,7 +137,8 @@ class FaultPlan:
         """Raise FaultPlanError if an entry's route is neither a path nor one of `routes`."""
         for number, fault in enumerate(self._faults, 1):
             if "/" not in fault.route and not any(fnmatch.fnmatchcase(route, fault.route) for route in routes):
-                raise FaultPlanError(f"fault {number}: unknown route {fault.route!r}{nearest(fault.route, routes)}")
+                source = fault.source or f"fault {number}"
+                raise FaultPlanError(f"{source}: unknown route {fault.route!r}{nearest(fault.route, routes)}")
 
     def due(self, route: str, path: str) -> FaultKind | None:
         """What goes wrong with this request: the first entry that is due. All that match it are counted."""

@@ -21,6 +21,7 @@ from labelmirror.standin.record import RequestLog, RequestRecord
 
 IDEMPOTENCY_S = 24 * 3_600.0
 LIMITED_RETRY_AFTER_S = 1
+_REPLIES_KEPT = 50_000
 _ERRORS = {
     FaultKind.ERROR_500: 500,
     FaultKind.ERROR_502: 502,
@@ -191,6 +192,8 @@ class _Endpoint:
         reply = await self._route.handler(await _call(request, key))
         if remembered is not None:
             stage.replies[remembered] = (now_s, reply)
+            if len(stage.replies) > _REPLIES_KEPT:
+                del stage.replies[next(iter(stage.replies))]
         rows = stage.dialect.rows(reply.payload)
         if rows is not None:
             stage.pages.turn(self._route.name, rows)

@@ -48,7 +48,7 @@ class RateWindow:
         self._forget(now_s)
         admitted = len(self._sent) + count <= self.limit
         if admitted:
-            if self.kind is WindowKind.FIXED and not self._sent:
+            if self.kind == WindowKind.FIXED and not self._sent:
                 self._opened_s = now_s
             self._sent.extend([now_s] * count)
         reset_s = self._reset_s(now_s)
@@ -61,7 +61,7 @@ class RateWindow:
         )
 
     def _forget(self, now_s: float) -> None:
-        if self.kind is WindowKind.FIXED:
+        if self.kind == WindowKind.FIXED:
             if now_s >= self._opened_s + self.window_s:
                 self._sent.clear()
             return
@@ -71,5 +71,5 @@ class RateWindow:
     def _reset_s(self, now_s: float) -> float:
         if not self._sent:
             return now_s + self.window_s
-        opened_s = self._opened_s if self.kind is WindowKind.FIXED else self._sent[0]
+        opened_s = self._opened_s if self.kind == WindowKind.FIXED else self._sent[0]
         return opened_s + self.window_s

@@ -1,6 +1,7 @@
 """Exports: archives with one document per image, built beside the serving (contract, section 8)."""
 
 import json
+import threading
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -74,9 +75,11 @@ class Exports:
         self._folder = folder
         self._builder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="standin-export")
         self._exports: dict[str, Export] = {}
+        self._closing = threading.Event()
 
     def close(self) -> None:
         """Give up what is not built yet."""
+        self._closing.set()
         self._builder.shutdown(wait=True, cancel_futures=True)
 
     def create(self, export_id: str, dataset: Dataset, order: Order) -> Export:
@@ -163,6 +166,8 @@ class Exports:
         images = annotations = 0
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
             for image, directory, filename, edited in wanted:
+                if self._closing.is_set():
+                    break
                 kept = image.sampled if edited is None else edited
                 if order.class_filter is not None:
                     kept = tuple(entry for entry in kept if entry["name"] in order.class_filter)

@@ -66,7 +66,7 @@ class ImageRoutes:
                 if all(value is None or getattr(image, name) == value for name, value in fields.items())
             ]
         if "min_confidence_lt" in call.query:
-            below = float(call.query["min_confidence_lt"])
+            below = _confidence(call.query["min_confidence_lt"])
             images = [image for image in images if image.min_confidence is not None and image.min_confidence < below]
         page = images[offset : offset + min(limit, desk.options.page_cap)]
         rows = [desk.wire.image(dataset, image) for image in page]
@@ -108,3 +108,13 @@ class ImageRoutes:
             self._desk.world.archive_image(image)
         done: dict[str, Any] = {"success": True, "image_id": image.id, "permanent": permanent}
         return Reply(self._desk.wire.flat(done))
+
+
+def _confidence(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise Refusal(422, "validation_error", "min_confidence_lt must be a number") from error
+    if not 0 <= value <= 1:
+        raise Refusal(422, "validation_error", "min_confidence_lt must be from 0 to 1")
+    return value
