@@ -9,10 +9,16 @@ from typer.exceptions import TyperException
 from labelmirror import __version__
 from labelmirror.cli.config_check import check
 from labelmirror.cli.config_show import show
+from labelmirror.cli.datasets import datasets
 from labelmirror.cli.failure import report, tell
 from labelmirror.cli.init import init
+from labelmirror.cli.plan import plan
+from labelmirror.cli.repair import repair
 from labelmirror.cli.serve_standin import serve_standin
 from labelmirror.cli.signals import Interrupted
+from labelmirror.cli.status import status
+from labelmirror.cli.sync import sync
+from labelmirror.cli.verify import verify
 from labelmirror.cli.version import version
 from labelmirror.errors import ExitCode
 from labelmirror.telemetry.logs import Masker
@@ -46,6 +52,12 @@ app.command("init")(init)
 app.add_typer(config_app)
 config_app.command("check")(check)
 config_app.command("show")(show)
+app.command("datasets")(datasets)
+app.command("plan")(plan)
+app.command("sync")(sync)
+app.command("status")(status)
+app.command("verify")(verify)
+app.command("repair")(repair)
 app.command("serve-standin")(serve_standin)
 app.command("version")(version)
 

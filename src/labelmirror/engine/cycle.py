@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import anyio
 
 from labelmirror.engine.look import Seen, look
-from labelmirror.engine.mirror import Mirror, Run
+from labelmirror.engine.mirror import LocalMirror, Mirror, Run
 from labelmirror.engine.pull import pull_documents
 from labelmirror.engine.retire import retire
 from labelmirror.engine.rows import document_pages, image_pages
@@ -217,7 +217,7 @@ async def _tally(mirror: Mirror, seen: Seen, report: PlanReport | None = None) -
     return tally
 
 
-async def check_marker(mirror: Mirror, *, claim: bool = True) -> None:
+async def check_marker(mirror: LocalMirror, *, claim: bool = True) -> None:
     """Make sure that the directory is the one that the state knows. Raises MarkerMismatch or StateDamaged.
 
     With neither base nor marker this is a first run, and the directory is claimed.
@@ -280,9 +280,14 @@ _ENDINGS = {
 }
 
 
+def outcome_of_error(error: RunError) -> MirrorOutcome:
+    """How a mirror ended whose run met this error."""
+    return _ENDINGS.get(ExitCode(error.exit_code), MirrorOutcome.FAILED)
+
+
 def _outcome(report: MirrorReport) -> MirrorOutcome:
     if report.error is not None:
-        return _ENDINGS.get(ExitCode(report.error.exit_code), MirrorOutcome.FAILED)
+        return outcome_of_error(report.error)
     if report.refused is not None:
         return MirrorOutcome.REFUSED
     if any(isinstance(trouble, Held) for trouble in report.troubles):

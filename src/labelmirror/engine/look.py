@@ -326,4 +326,6 @@ async def _report_unread(run: Run, looked: Look, problems: dict[DocumentKey, Rea
             if reading is not None and reading.problem is not None:
                 run.fail(row.key, image_path(row.place), Stage.PULL, reading.problem.code, reading.problem.message)
             else:
-                run.fail(row.key, image_path(row.place), Stage.PULL, "unread", "the server did not give its annotations")
+                run.fail(
+                    row.key, image_path(row.place), Stage.PULL, "unread", "the server did not give its annotations"
+                )

@@ -1,0 +1,142 @@
+"""Runs over several mirrors, one after another: what one meets never keeps the next from its turn."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import anyio
+import structlog
+
+from labelmirror.app import Workshop, budget_of, chosen, needs_repair, open_mirror, renew_state
+from labelmirror.cli import endings, shapes, telling
+from labelmirror.cli.frame import Call
+from labelmirror.cli.shop import attempt, open_shop
+from labelmirror.cli.signals import Stop
+from labelmirror.engine import cycle
+from labelmirror.engine.cycle import CycleOptions
+from labelmirror.engine.repair import repair
+from labelmirror.errors import ExitCode, Stopped
+from labelmirror.model.report import MirrorOutcome, MirrorReport, RunError
+from labelmirror.ports.clock import Clock
+
+#: How a mirror ended that was not begun any more.
+_NOT_BEGUN = RunError(
+    Stopped.code, "stopped before it was begun", "Run it again: it goes on from here.", int(Stopped.exit_code)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a whole run may spend, over all its mirrors; None: no bound."""
+
+    requests: int | None = None
+    time_s: float | None = None
+
+
+async def sync_all(
+    call: Call, names: Sequence[str], options: CycleOptions, allowance: Allowance, stop: Stop, *, wait_s: float
+) -> ExitCode:
+    """Sync each mirror and answer. A request to stop, or the end of the allowed time, ends the run in good order."""
+    with open_shop(call) as shop:
+        mirrors = chosen(shop.config, list(names))
+        async with _ending_in_time(shop.clock, stop, allowance.time_s) as end:
+            reports: list[MirrorReport] = []
+            for name in mirrors:
+                spent = sum(report.traffic.api for report in reports)
+                left = None if allowance.requests is None else max(0, allowance.requests - spent)
+                reports.append(
+                    await _sync_one(shop, name, replace(options, stop=end), Allowance(left, allowance.time_s), wait_s)
+                )
+    return answer_with_runs(call, reports, stop)
+
+
+def answer_with_runs(call: Call, reports: Sequence[MirrorReport], stop: Stop) -> ExitCode:
+    """Answer for these runs. What a signal cut short exits with the signal's code."""
+    code = endings.exit_code([endings.run_codes(report) for report in reports])
+    if stop.exit_code is not None and any(report.outcome is MirrorOutcome.STOPPED for report in reports):
+        code = stop.exit_code
+    return call.answer(
+        {
+            "mirrors": [shapes.run_shape(report) for report in reports],
+            **shapes.speaking_shape([report.error for report in reports], code),
+        },
+        lambda: telling.runs(reports),
+        code,
+    )
+
+
+@asynccontextmanager
+async def _ending_in_time(clock: Clock, stop: Stop, time_s: float | None) -> AsyncIterator[anyio.Event]:
+    """An event that is set when a stop is requested, or when the time is over."""
+    end = anyio.Event()
+
+    async def await_stop() -> None:
+        await stop.requested.wait()
+        end.set()
+
+    async def await_time(seconds: float) -> None:
+        await clock.sleep(seconds)
+        end.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(await_stop)
+        if time_s is not None:
+            tasks.start_soon(await_time, time_s)
+        yield end
+        tasks.cancel_scope.cancel()
+
+
+async def _sync_one(
+    shop: Workshop, name: str, options: CycleOptions, allowance: Allowance, wait_s: float
+) -> MirrorReport:
+    """Sync one mirror. The engine heeds the end itself; waiting for the lock or for a key is cut off here."""
+    end = options.stop
+    assert end is not None
+    if end.is_set():
+        return ended(name, _NOT_BEGUN)
+    report = ended(name, _NOT_BEGUN)
+    begun = False
+
+    async def cut_off(opening: anyio.CancelScope) -> None:
+        await end.wait()
+        if not begun:
+            opening.cancel()
+
+    async def work() -> MirrorReport:
+        nonlocal begun, report
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cut_off, tasks.cancel_scope)
+            budget = budget_of(allowance.requests, allowance.time_s)
+            async with open_mirror(shop, name, wait_s=wait_s, budget=budget) as mirror:
+                begun = True
+                report = await cycle.sync(mirror, options)
+            tasks.cancel_scope.cancel()
+        return report
+
+    return await attempt(work, partial(ended, name))
+
+
+async def repair_all(call: Call, name: str | None, stop: Stop) -> ExitCode:
+    """Rebuild the state of one mirror, or of each whose state is lost; a damaged database is put aside first."""
+    reports: list[MirrorReport] = []
+    with open_shop(call) as shop:
+        names = list(chosen(shop.config, [name] if name is not None else []))
+        for path in await renew_state(shop):
+            structlog.get_logger("labelmirror").warning("state.set_aside", path=str(path))
+        for each in names:
+            # Without a name, a mirror that is well keeps what is known of it: edits would be held otherwise.
+            if len(names) > 1 and not await needs_repair(shop, each):
+                continue
+
+            async def repair_one(each: str = each) -> MirrorReport:
+                async with open_mirror(shop, each) as mirror:
+                    return await repair(mirror)
+
+            reports.append(await attempt(repair_one, partial(ended, each)))
+    return answer_with_runs(call, reports, stop)
+
+
+def ended(name: str, error: RunError) -> MirrorReport:
+    """The report of a mirror that could not be worked on."""
+    return MirrorReport(name, outcome=cycle.outcome_of_error(error), error=error)

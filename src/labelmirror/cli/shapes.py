@@ -1,0 +1,201 @@
+"""The published JSON shapes of what runs, plans and looks found: values in, JSON out. Names once published stay.
+
+Pure. Times are written as UTC in ISO 8601, sizes in bytes, spans in seconds.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from labelmirror.cli.endings import speaking
+from labelmirror.engine.status import ImageStanding, MirrorStanding
+from labelmirror.engine.verify import VerifyReport
+from labelmirror.errors import ExitCode
+from labelmirror.model.actions import Forecast, PlanItem, Refusal
+from labelmirror.model.document import JsonObject
+from labelmirror.model.remote import Dataset
+from labelmirror.model.report import MirrorReport, PlanReport, RunError
+from labelmirror.model.trouble import Failed, Held, Trouble
+
+
+def error_shape(error: RunError) -> JsonObject:
+    """An error, as it stands in every answer."""
+    return {"code": error.code, "message": error.message, "hint": error.hint}
+
+
+def speaking_shape(errors: Iterable[RunError | None], code: ExitCode) -> JsonObject:
+    """The answer's own `error`: of the first mirror whose error decided the exit code; nothing if none did."""
+    error = speaking(errors, code)
+    return {} if error is None else {"error": error_shape(error)}
+
+
+def run_shape(report: MirrorReport) -> JsonObject:
+    """One mirror in the answer of `sync` and `repair`."""
+    images, documents, traffic = report.images, report.documents, report.traffic
+    return {
+        "name": report.name,
+        "run": report.run or None,
+        "outcome": report.outcome.value,
+        "images": {
+            "total": images.total,
+            "pulled": images.pulled,
+            "bytes": images.size_bytes,
+            "retired": images.retired,
+        },
+        "documents": {
+            "pulled": documents.pulled,
+            "pushed": documents.pushed,
+            "merged": documents.merged,
+            "adopted": documents.adopted,
+            "held": documents.held,
+            "retired": documents.retired,
+        },
+        "failed": failed_shapes(report.troubles),
+        "held": [
+            {**_where(trouble), "reason": trouble.reason.value}
+            for trouble in report.troubles
+            if isinstance(trouble, Held)
+        ],
+        "requests": {"api": traffic.api, "storage": traffic.storage, "limited": traffic.limited},
+        "waited_s": round(traffic.waited_s, 3),
+        "duration_s": round(report.duration_s, 3),
+        "refused": _refusal_shape(report.refused),
+        "error": None if report.error is None else error_shape(report.error),
+    }
+
+
+def failed_shapes(troubles: Iterable[Trouble]) -> Sequence[JsonObject]:
+    """The failed ones of these items."""
+    return [
+        {**_where(trouble), "stage": trouble.stage.value, "code": trouble.code, "message": trouble.message}
+        for trouble in troubles
+        if isinstance(trouble, Failed)
+    ]
+
+
+def plan_shape(report: PlanReport) -> JsonObject:
+    """One mirror in the answer of `plan`."""
+    return {
+        "name": report.name,
+        "actions": {
+            "pull_images": report.pull_images,
+            "pull_documents": report.pull_documents,
+            "push": report.push,
+            "merge": report.merge,
+            "hold": report.hold,
+            "retire": report.retire,
+        },
+        "forecast": None if report.forecast is None else _forecast_shape(report.forecast),
+        "strategy": report.strategy,
+        "items": [_item_shape(item) for item in report.items],
+        "requests_spent": report.requests_spent,
+        "failed": failed_shapes(report.troubles),
+        "refused": _refusal_shape(report.refused),
+        "error": None if report.error is None else error_shape(report.error),
+    }
+
+
+def status_shape(
+    standing: MirrorStanding, *, server: str, full_check_every_s: float, with_images: bool, error: RunError | None
+) -> JsonObject:
+    """One mirror in the answer of `status`. With an error the mirror cannot be worked on, and its state is failed."""
+    facts, counts = standing.facts, standing.counts
+    shape: dict[str, JsonObject | str | int | Sequence[JsonObject] | None] = {
+        "name": standing.name,
+        "server": server,
+        "dataset_id": facts.dataset_id,
+        "state": "failed" if error is not None else standing.standing.value,
+        "counts": {name: counts[name] for name in ("images", "documents", "ahead", "behind", "held", "failed")},
+        "last_sync": time_text(facts.last_sync_s),
+        "last_full_check": time_text(facts.last_full_check_s),
+        # Only a daemon knows when it will look again.
+        "next_due": None,
+        "blind_until": time_text(blind_until_s(facts.last_full_check_s, full_check_every_s)),
+        "safety_level": facts.safety_level,
+        # The window of a save: there is none before something was pushed.
+        "window_s": {"last": None, "max": None},
+        "error": None if error is None else error_shape(error),
+    }
+    if with_images:
+        shape["images"] = [_image_shape(image) for image in standing.images]
+    return shape
+
+
+def blind_until_s(last_full_check_s: float | None, full_check_every_s: float) -> float | None:
+    """Until when an edit that listings cannot show may be unseen, None before the first full check."""
+    return None if last_full_check_s is None else last_full_check_s + full_check_every_s
+
+
+def verify_shape(reports: Sequence[VerifyReport]) -> JsonObject:
+    """The answer of `verify`; paths are relative to their mirror."""
+    return {
+        "checked": sum(report.checked for report in reports),
+        "damaged": [
+            {"mirror": report.name, "path": damage.path, "problem": damage.problem, "repaired": damage.repaired}
+            for report in reports
+            for damage in report.damaged
+        ],
+        "errors": [{"mirror": report.name, **error_shape(report.error)} for report in reports if report.error],
+    }
+
+
+def dataset_shape(dataset: Dataset) -> JsonObject:
+    """One dataset in the answer of `datasets`."""
+    return {"id": dataset.id, "name": dataset.name, "images": dataset.images, "annotations": dataset.annotations}
+
+
+def time_text(at_s: float | None) -> str | None:
+    """Wall-clock seconds as people and programs read them."""
+    return None if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _where(trouble: Trouble) -> JsonObject:
+    return {"id": trouble.id, "image": trouble.image, **({"set": trouble.set} if trouble.set else {})}
+
+
+def _refusal_shape(refusal: Refusal | None) -> JsonObject | None:
+    if refusal is None:
+        return None
+    return {
+        "rule": refusal.rule,
+        "count": refusal.count,
+        "limit": refusal.limit,
+        "base": refusal.base,
+        "examples": refusal.examples,
+        "override": refusal.override,
+        "message": refusal.message,
+    }
+
+
+def _forecast_shape(forecast: Forecast) -> JsonObject:
+    return {
+        "requests": forecast.requests,
+        "bytes": forecast.size_bytes,
+        "window_remaining": forecast.window_remaining,
+        "fits": forecast.fits,
+        "eta_s": forecast.eta_s,
+    }
+
+
+def _item_shape(item: PlanItem) -> JsonObject:
+    """A document's line names the document, an image's line the image; the other path is null."""
+    is_image = item.path.startswith("images/")
+    return {
+        "id": item.key.image,
+        "set": item.key.set or None,
+        "document_path": None if is_image else item.path,
+        "image_path": item.path if is_image else None,
+        "action": item.action,
+    }
+
+
+def _image_shape(image: ImageStanding) -> JsonObject:
+    return {
+        "id": image.id,
+        **({"set": image.set} if image.set else {}),
+        "directory": image.directory,
+        "name": image.name,
+        "image_path": image.image_path,
+        "document_path": image.document_path or None,
+        "state": image.standing.value,
+        "reason": image.reason,
+    }

@@ -1,0 +1,39 @@
+"""What commands that work on mirrors share: the parts to work with, and trouble as a value instead of an end."""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from labelmirror.app import Workshop
+from labelmirror.cli.frame import Call
+from labelmirror.engine.cycle import run_error
+from labelmirror.errors import LabelmirrorError
+from labelmirror.model.report import RunError
+from labelmirror.telemetry.clock import SystemClock
+from labelmirror.telemetry.reporter import BarReporter, LogReporter
+
+R = TypeVar("R")
+
+
+@contextmanager
+def open_shop(call: Call) -> Iterator[Workshop]:
+    """Load the configuration and choose how progress is shown: bars on a terminal, a line now and then elsewhere."""
+    config, clock = call.load(), SystemClock()
+    log = LogReporter(clock)
+    if not sys.stderr.isatty():
+        yield Workshop(config, call.masker, clock, log, os.environ)
+        return
+    from rich.console import Console
+
+    with BarReporter(Console(stderr=True), log) as bars:
+        yield Workshop(config, call.masker, clock, bars, os.environ)
+
+
+async def attempt(work: Callable[[], Awaitable[R]], otherwise: Callable[[RunError], R]) -> R:
+    """Do some work; an error of this program becomes a result, so that the next mirror has its turn."""
+    try:
+        return await work()
+    except (LabelmirrorError, ExceptionGroup) as error:
+        return otherwise(run_error(error))

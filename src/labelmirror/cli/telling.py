@@ -1,0 +1,239 @@
+"""Answers in words: a short table, then a line for each item that needs a person, then what to do next.
+
+Pure: values in, something that rich prints out.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from labelmirror.cli.output import printable, table
+from labelmirror.cli.shapes import blind_until_s, time_text
+from labelmirror.engine.status import MirrorStanding, Standing
+from labelmirror.engine.verify import VerifyReport
+from labelmirror.model.report import MirrorOutcome, MirrorReport, PlanReport, RunError
+from labelmirror.model.trouble import Failed, Held, HoldReason, Trouble
+
+#: Of each kind of item, so many are shown; the JSON answer has all.
+SHOWN = 20
+
+_HELD_BECAUSE: Mapping[HoldReason, str] = {
+    HoldReason.BOTH_EDITED: "edited here and changed on the server",
+    HoldReason.EDITED_AND_DELETED: "edited here and deleted on the server",
+    HoldReason.BOTH_ADDED: "here and on the server, and different",
+    HoldReason.SHRUNK: "lost half of its annotations on the server, or more",
+    HoldReason.CATEGORY_GONE: "uses a category that the server no longer has",
+    HoldReason.FOREIGN_SAVE_OVERWRITTEN: "somebody's save on the server was overwritten",
+    HoldReason.BEING_ANNOTATED: "somebody is annotating it now",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A mirror's standing with what its configuration adds. With an error the mirror cannot be worked on."""
+
+    standing: MirrorStanding
+    server: str
+    full_check_every_s: float
+    error: RunError | None
+
+
+def runs(reports: Sequence[MirrorReport]) -> RenderableType:
+    """What runs did."""
+    if not reports:
+        return Text("nothing to repair: the state knows every mirror")
+    columns = ("mirror", "outcome", "images", "fetched", "size", "documents", "trash", "held", "failed", "requests")
+    rows = [
+        (
+            report.name,
+            report.outcome.value,
+            report.images.total,
+            report.images.pulled,
+            size(report.images.size_bytes),
+            report.documents.pulled + report.documents.adopted,
+            report.images.retired,
+            sum(isinstance(trouble, Held) for trouble in report.troubles),
+            sum(isinstance(trouble, Failed) for trouble in report.troubles),
+            f"{report.traffic.api} + {report.traffic.storage} for files",
+        )
+        for report in reports
+    ]
+    lines = [line for report in reports for line in (*_troubles(report.name, report.troubles), *_ending(report))]
+    return _told(table(columns, rows), lines, _next_of_runs(reports))
+
+
+def plans(reports: Sequence[PlanReport]) -> RenderableType:
+    """What runs would do, and what they would cost."""
+    columns = ("mirror", "images", "size", "documents", "trash", "hold", "requests", "allowed now", "spent looking")
+    rows = [
+        (
+            report.name,
+            report.pull_images,
+            None if report.forecast is None else size(report.forecast.size_bytes),
+            report.pull_documents,
+            report.retire,
+            report.hold,
+            None if report.forecast is None else report.forecast.requests,
+            None if report.forecast is None else report.forecast.window_remaining,
+            report.requests_spent,
+        )
+        for report in reports
+    ]
+    items = [
+        (report.name, item.action, item.path) for report in reports for item in report.items[: SHOWN // len(reports)]
+    ]
+    lines: list[str] = []
+    for report in reports:
+        lines += [f"{report.name}: error: {report.error.message}", *_hint(report.error)] if report.error else []
+        lines += [f"{report.name}: refused: {report.refused.message}"] if report.refused else []
+        lines += _troubles(report.name, report.troubles)
+        if report.forecast is not None and not report.forecast.fits:
+            eta = "" if report.forecast.eta_s is None else f", done in about {_span(report.forecast.eta_s)}"
+            lines.append(f"{report.name}: more requests than the server allows now{eta}")
+    hidden = sum(len(report.items) for report in reports) - len(items)
+    parts: list[RenderableType] = [table(columns, rows)]
+    if items:
+        parts += [Text(""), table(("mirror", "action", "path"), items)]
+    if hidden:
+        parts.append(Text(f"and {hidden} more; --json has all"))
+    idle = not items and not lines
+    return _told(Group(*parts), lines, "nothing to do" if idle else "next: labelmirror sync")
+
+
+def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
+    """How mirrors stand."""
+    columns = ("mirror", "state", "images", "documents", "ahead", "behind", "held", "failed", "last sync", "full check")
+    rows = [
+        (
+            each.standing.name,
+            "failed" if each.error is not None else each.standing.standing.value,
+            *(each.standing.counts[name] for name in ("images", "documents", "ahead", "behind", "held", "failed")),
+            time_text(each.standing.facts.last_sync_s),
+            time_text(each.standing.facts.last_full_check_s),
+        )
+        for each in told
+    ]
+    parts: list[RenderableType] = [table(columns, rows)]
+    lines: list[str] = []
+    for each in told:
+        name, standing = each.standing.name, each.standing
+        if each.error is not None:
+            lines += [f"{name}: error: {each.error.message}", *_hint(each.error)]
+        elif standing.standing is Standing.NEVER:
+            lines.append(f"{name}: was never synced; next: labelmirror sync {name}")
+        blind = time_text(blind_until_s(standing.facts.last_full_check_s, each.full_check_every_s))
+        if blind is not None:
+            lines.append(f"{name}: edits that listings cannot show may be unseen until the next full check at {blind}")
+    if with_images:
+        shown = (
+            (each.standing.name, image.standing.value, image.reason, image.document_path or image.image_path)
+            for each in told
+            for image in each.standing.images
+        )
+        parts += [Text(""), table(("mirror", "state", "reason", "path"), shown)]
+    return _told(Group(*parts), lines, "")
+
+
+def checked(reports: Sequence[VerifyReport]) -> RenderableType:
+    """What a check of files found."""
+    rows = [
+        (
+            report.name,
+            report.checked,
+            len(report.damaged),
+            sum(damage.repaired for damage in report.damaged),
+        )
+        for report in reports
+    ]
+    lines: list[str] = []
+    for report in reports:
+        lines += [
+            f"{report.name}: {damage.path}: {damage.problem}, {'repaired' if damage.repaired else 'not repaired'}"
+            for damage in report.damaged[:SHOWN]
+        ]
+        lines += _more(len(report.damaged))
+        lines += [f"{report.name}: error: {report.error.message}", *_hint(report.error)] if report.error else []
+    unrepaired = any(not damage.repaired for report in reports for damage in report.damaged)
+    following = "next: labelmirror sync, then verify again" if unrepaired else ""
+    return _told(table(("mirror", "files checked", "damaged", "repaired"), rows), lines, following)
+
+
+def with_errors(shown: RenderableType, errors: Mapping[str, RunError | None]) -> RenderableType:
+    """Something, and below it a line for each name that has an error."""
+    lines: list[str] = []
+    for name, error in errors.items():
+        lines += [f"{name}: error: {error.message}", *_hint(error)] if error is not None else []
+    return _told(shown, lines, "")
+
+
+def _told(head: RenderableType, lines: Sequence[str], following: str) -> RenderableType:
+    parts: list[RenderableType] = [head]
+    if lines:
+        parts += [Text(""), *(Text(printable(line)) for line in lines)]
+    if following:
+        parts += [Text(""), Text(following)]
+    return Group(*parts)
+
+
+def _troubles(mirror: str, troubles: Sequence[Trouble]) -> Iterable[str]:
+    held = [trouble for trouble in troubles if isinstance(trouble, Held)]
+    failed = [trouble for trouble in troubles if isinstance(trouble, Failed)]
+    yield from (
+        f"{mirror}: held: {item.image}: {_HELD_BECAUSE[item.reason]} ({item.reason.value})" for item in held[:SHOWN]
+    )
+    yield from _more(len(held))
+    yield from (
+        f"{mirror}: failed: {f'{item.image}: ' if item.image else ''}{item.message} ({item.code})"
+        for item in failed[:SHOWN]
+    )
+    yield from _more(len(failed))
+
+
+def _more(count: int) -> Sequence[str]:
+    return [f"and {count - SHOWN} more; --json has all"] if count > SHOWN else []
+
+
+def _ending(report: MirrorReport) -> Iterable[str]:
+    if report.refused is not None:
+        yield f"{report.name}: refused: {report.refused.message}"
+    if report.error is not None:
+        yield f"{report.name}: {report.outcome.value}: {report.error.message}"
+        yield from _hint(report.error)
+
+
+def _hint(error: RunError) -> Sequence[str]:
+    return [f"  hint: {error.hint}"] if error.hint else []
+
+
+def _next_of_runs(reports: Sequence[MirrorReport]) -> str:
+    """What a person should do, for the weightiest thing that is left."""
+    outcomes = {report.outcome for report in reports}
+    if MirrorOutcome.REFUSED in outcomes and any(report.refused for report in reports):
+        return "next: look at the server; if that is meant, sync again with the option above. Nothing was removed or overwritten."
+    if MirrorOutcome.HELD in outcomes:
+        return (
+            "next: compare a held document with the server's. To take the server's version, move the file out of the mirror "
+            "and sync again; as long as the file stays, nothing overwrites it."
+        )
+    if outcomes & {MirrorOutcome.PARTIAL, MirrorOutcome.STOPPED}:
+        return "next: labelmirror sync; it does only what is left"
+    return ""
+
+
+def size(size_bytes: int) -> str:
+    """A size for people, such as "1.5 MiB"."""
+    if size_bytes < 1024:
+        return f"{size_bytes} B"
+    size, unit = size_bytes / 1024, "KiB"
+    for bigger in ("MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, bigger
+    return f"{size:.1f} {unit}"
+
+
+def _span(seconds: float) -> str:
+    minutes = -(-int(seconds) // 60)
+    return f"{int(seconds)} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"

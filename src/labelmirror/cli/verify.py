@@ -1,0 +1,76 @@
+"""`labelmirror verify`."""
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labelmirror.cli.frame import Call, command
+from labelmirror.cli.options import Names
+from labelmirror.cli.signals import run_cancellable
+from labelmirror.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from labelmirror.engine.verify import Subset, VerifyReport
+    from labelmirror.model.report import RunError
+
+
+@command
+def verify(
+    call: Call,
+    names: Names = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes and times only.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read every file (the default).")] = False,
+    subset: Annotated[
+        str | None, typer.Option(metavar="K/N", help="Check the K-th of N parts, read whole.", show_default=False)
+    ] = None,
+) -> ExitCode:
+    """Check the files of mirrors against what was recorded of them, and bring back what is damaged."""
+    from labelmirror.app import chosen, open_mirror
+    from labelmirror.cli import endings, shapes, telling
+    from labelmirror.cli.shop import attempt, open_shop
+    from labelmirror.engine import verify as engine
+    from labelmirror.engine.verify import Depth
+
+    if quick + full + (subset is not None) > 1:
+        raise UsageError("--quick, --full and --subset exclude each other")
+    part = _part(subset)
+    depth = Depth.QUICK if quick else Depth.FULL
+
+    async def work() -> ExitCode:
+        reports: list[VerifyReport] = []
+        with open_shop(call) as shop:
+            for name in chosen(shop.config, names or []):
+
+                async def verify_one(name: str = name) -> "VerifyReport":
+                    async with open_mirror(shop, name) as mirror:
+                        return await engine.verify(mirror, depth, part)
+
+                reports.append(await attempt(verify_one, partial(_unchecked, name)))
+        code = endings.exit_code([endings.verify_codes(report) for report in reports])
+        return call.answer(
+            {**shapes.verify_shape(reports), **shapes.speaking_shape([report.error for report in reports], code)},
+            lambda: telling.checked(reports),
+            code,
+        )
+
+    return run_cancellable(work)
+
+
+def _unchecked(name: str, error: "RunError") -> "VerifyReport":
+    from labelmirror.engine.verify import VerifyReport
+
+    return VerifyReport(name, error=error)
+
+
+def _part(text: str | None) -> "Subset":
+    """The part that K/N names; the whole without one. Raises UsageError."""
+    from labelmirror.engine.verify import Subset
+
+    if text is None:
+        return Subset()
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise UsageError(f"--subset: {text!r} is no part of a whole", hint="the second of seven parts is 2/7")
+    return Subset(int(found[1]), int(found[2]))
