@@ -20,6 +20,10 @@ FILE_NAME: Final = "labelmirror.db"
 _APPLICATION_ID: Final = 0x4C626C4D
 #: Another process may be writing a large page of its own mirror.
 _BUSY_TIMEOUT_S: Final = 60.0
+#: Rows come in the server's order and are kept by id: pages are met again and again while a listing goes by. And the
+#: log is folded back seldom enough that a page which was met often is written once.
+_CACHE_KIB: Final = 32 * 1024
+_LOG_PAGES: Final = 8 * 1024
 _REPAIR: Final = "Rebuild it from the mirror and the server: labelmirror repair"
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
@@ -107,6 +111,8 @@ def _open(path: Path, create: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             _migrate(path, connection)
         except BaseException:
             connection.close()

@@ -1,0 +1,248 @@
+# ruff: noqa: D102 - the port says what each method promises
+"""WorkingTree on a directory. Every method is one hop to a worker thread, for a page or a batch."""
+
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from labelmirror.errors import MarkerMismatch, TooLarge
+from labelmirror.model.document import JsonObject, JsonValue
+from labelmirror.model.rows import FileStat
+from labelmirror.ports.tree import HashedFile, Marker, PartialFile, Placed, Placement
+from labelmirror.tree import files as batches
+from labelmirror.tree.disk import disk_errors
+from labelmirror.tree.folders import Folders, file_stat
+from labelmirror.tree.names import HISTORY, MARKER, OURS, PARTIAL, SUMMARY, TEMPORARY, TOPS, TRASH, temporary
+from labelmirror.tree.partial import RESUME_MIN_BYTES, DiskPartial, read_note, remove_partial
+
+T = TypeVar("T")
+
+_PAGE: Final = 1000
+_CHUNK_BYTES: Final = 2**20
+#: No dataset.json of any use is larger.
+_SUMMARY_LIMIT_BYTES: Final = 2**30
+
+
+class DirectoryTree:
+    """The working directory at `root`, which may itself be a symbolic link. Work on it is one batch at a time."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def marker(self) -> Marker | None:
+        return await self._run(self._marker)
+
+    async def write_marker(self, marker: Marker) -> None:
+        text = json.dumps({"store_id": marker.store_id, "mirror": marker.mirror}, indent=2) + "\n"
+        await anyio.to_thread.run_sync(self._make_root)
+        await self._run(lambda folders: batches.write_atomically(folders, MARKER, text.encode()))
+
+    async def stat_many(self, paths: Sequence[str]) -> Sequence[FileStat | None]:
+        return await self._run(lambda folders: [folders.stat(path) for path in paths])
+
+    async def walk(self) -> AsyncIterator[Sequence[str]]:
+        with Folders(self._root) as folders:
+            found = (path for top in TOPS for path in _walk(folders, top) if not _is_temporary(path))
+            while page := await anyio.to_thread.run_sync(_take, str(self._root), found):
+                yield page
+
+    async def read(self, path: str, *, limit_bytes: int) -> tuple[bytes, FileStat] | None:
+        return await self._run(lambda folders: _read(folders, path, limit_bytes))
+
+    async def hash_many(self, paths: Sequence[str]) -> Sequence[HashedFile | None]:
+        return await self._run(lambda folders: [batches.hash_file(folders, path) for path in paths])
+
+    async def place(self, placements: Sequence[Placement]) -> Sequence[Placed]:
+        return await self._run(lambda folders: batches.place(folders, placements))
+
+    async def keep(self, paths: Sequence[str], *, run: str) -> None:
+        def work(folders: Folders) -> None:
+            for path in paths:
+                with disk_errors(path):
+                    batches.keep(folders, path, HISTORY, run)
+            folders.sync()
+
+        await self._run(work)
+
+    async def retire(self, files: Sequence[tuple[str, FileStat]], *, run: str) -> Sequence[bool]:
+        return await self._run(lambda folders: batches.retire(folders, files, run))
+
+    async def move(self, pairs: Sequence[tuple[str, str]]) -> Sequence[bool]:
+        return await self._run(lambda folders: batches.move(folders, pairs))
+
+    async def partial(self, path: str) -> PartialFile:
+        partial = DiskPartial(self._root, path)
+        await self._run(partial.load)
+        return partial
+
+    async def write_summary(self, head: JsonObject, images: AsyncIterator[Sequence[JsonObject]]) -> None:
+        name = temporary()
+        path = self._root / name
+        with disk_errors(SUMMARY):
+            try:
+                opening = "{\n" + "".join(f"  {_json(key)}: {_json(value)},\n" for key, value in head.items())
+                await anyio.to_thread.run_sync(_append, path, opening + '  "images": [')
+                comma = "\n"
+                async for page in images:
+                    lines = ",\n".join(f"    {_json(image)}" for image in page)
+                    if lines:
+                        await anyio.to_thread.run_sync(_append, path, comma + lines)
+                        comma = ",\n"
+                await anyio.to_thread.run_sync(_append, path, "\n  ]\n}\n")
+                await self._run(lambda folders: _replace_if_changed(folders, name, SUMMARY))
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._run(lambda folders: batches.unlink(folders, name))
+
+    async def read_summary(self) -> JsonObject | None:
+        try:
+            found = await self._run(lambda folders: _read(folders, SUMMARY, _SUMMARY_LIMIT_BYTES))
+            summary = json.loads(found[0]) if found is not None else None
+        except (ValueError, TooLarge):
+            return None
+        return summary if isinstance(summary, dict) else None
+
+    async def drop_old(self, now_s: float, *, history_s: float, trash_s: float) -> None:
+        def work(folders: Folders) -> None:
+            _drop_runs(folders, HISTORY, now_s - history_s)
+            _drop_runs(folders, TRASH, now_s - trash_s)
+
+        await self._run(work)
+
+    async def drop_leftovers(self) -> None:
+        await self._run(_drop_leftovers)
+
+    # --- on the worker thread ----------------------------------------------------------------------------------------
+
+    async def _run(self, work: Callable[[Folders], T]) -> T:
+        return await anyio.to_thread.run_sync(self._work, work)
+
+    def _work(self, work: Callable[[Folders], T]) -> T:
+        with disk_errors(str(self._root)), Folders(self._root) as folders:
+            return work(folders)
+
+    def _make_root(self) -> None:
+        with disk_errors(str(self._root)):
+            self._root.mkdir(parents=True, exist_ok=True)
+
+    def _marker(self, folders: Folders) -> Marker | None:
+        found = _read(folders, MARKER, _CHUNK_BYTES)
+        if found is None:
+            return None
+        try:
+            match json.loads(found[0]):
+                case {"store_id": str(store_id), "mirror": str(mirror)}:
+                    return Marker(store_id, mirror)
+        except ValueError:
+            pass
+        raise MarkerMismatch(
+            f"{self._root / MARKER}: cannot be read as a marker",
+            hint="Put it back from a backup; if the directory is this mirror's, remove the marker and run: labelmirror repair",
+        )
+
+
+def _is_temporary(path: str) -> bool:
+    return path.rpartition("/")[2].startswith(TEMPORARY)
+
+
+def _walk(folders: Folders, top: str) -> Iterator[str]:
+    """The regular files below a folder, sorted within each folder."""
+    waiting = [top]
+    while waiting:
+        folder = waiting.pop()
+        descriptor = folders.find(folder)
+        if descriptor is None:
+            continue
+        with os.scandir(descriptor) as entries:
+            found = sorted(
+                (entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if _is_ordinary(entry)
+            )
+        waiting += [f"{folder}/{name}" for name, is_folder in reversed(found) if is_folder]
+        yield from (f"{folder}/{name}" for name, is_folder in found if not is_folder)
+
+
+def _is_ordinary(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+
+
+def _take(root: str, paths: Iterator[str]) -> Sequence[str]:
+    with disk_errors(root):
+        return list(islice(paths, _PAGE))
+
+
+def _read(folders: Folders, path: str, limit_bytes: int) -> tuple[bytes, FileStat] | None:
+    """The stat is from before: a change while the file is read shows at the next look."""
+    opened = folders.open_file(path)
+    if opened is None:
+        return None
+    with disk_errors(path), os.fdopen(opened, "rb") as file:
+        found = file_stat(os.fstat(opened))
+        data = file.read(limit_bytes + 1) if found.size_bytes <= limit_bytes else b""
+    if found.size_bytes > limit_bytes or len(data) > limit_bytes:
+        raise TooLarge(f"{path}: {found.size_bytes} bytes are more than the {limit_bytes} that are looked into")
+    return data, found
+
+
+def _json(value: JsonValue) -> str:
+    """One line of JSON, readable unless a name holds what UTF-8 cannot."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text) else json.dumps(value)
+
+
+def _append(path: Path, text: str) -> None:
+    with disk_errors(SUMMARY), path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _replace_if_changed(folders: Folders, name: str, path: str) -> None:
+    new, old = batches.hash_file(folders, name), batches.hash_file(folders, path)
+    if new is None or (old is not None and old.sha256 == new.sha256):
+        return
+    top = folders.make("")
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.rename(name, path, src_dir_fd=top, dst_dir_fd=top)
+    folders.changed("")
+    folders.sync()
+
+
+def _drop_runs(folders: Folders, store: str, before_s: float) -> None:
+    """Remove the folders of runs that began before; what is not named like a run is not ours to remove."""
+    for name in folders.names(store):
+        began_s = _began_s(name)
+        if began_s is not None and began_s < before_s and folders.find(f"{store}/{name}") is not None:
+            with disk_errors(f"{store}/{name}"):
+                shutil.rmtree(name, dir_fd=folders.make(store))
+
+
+def _began_s(run: str) -> float | None:
+    try:
+        return datetime.strptime(run[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def _drop_leftovers(folders: Folders) -> None:
+    for top in TOPS:
+        for path in _walk(folders, top):
+            if _is_temporary(path):
+                batches.unlink(folders, path)
+    for path in (*folders.names(""), *(f"{OURS}/{name}" for name in folders.names(OURS))):
+        if _is_temporary(path):
+            batches.unlink(folders, path)
+    for name in sorted({name.removesuffix(".json") for name in folders.names(PARTIAL)}):
+        path = f"{PARTIAL}/{name}"
+        found = folders.stat(path)
+        if found is None or found.size_bytes <= RESUME_MIN_BYTES or read_note(folders, path) is None:
+            remove_partial(folders, path)
