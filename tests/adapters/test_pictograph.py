@@ -19,6 +19,7 @@ from labelmirror.errors import (
     RemoteError,
     RoleRefused,
     TooLarge,
+    Unavailable,
     UnknownDataset,
 )
 from labelmirror.model.document import JsonValue
@@ -310,6 +311,38 @@ async def test_an_export_that_a_killed_run_left_is_removed_by_the_next_one() -> 
             await read_all(next_run, dataset, EXPORT, rows)
         assert standin.requests.by_route["exports.delete"] == 2
         assert memory.held.keys() == {"generation"}
+
+
+@pytest.mark.parametrize(
+    ("route", "kind"),
+    [
+        ("exports.create", FaultKind.ERROR_500),
+        ("exports.create", FaultKind.RESET_AFTER),
+        ("exports.get", FaultKind.ERROR_503),
+        ("exports.link", FaultKind.ERROR_500),
+        ("storage.export", FaultKind.ERROR_503),
+        ("storage.export", FaultKind.RESET),
+        ("storage.export", FaultKind.SHORT_BODY),
+        ("storage.export", FaultKind.EXPIRED_LINK),
+    ],
+)
+async def test_trouble_with_exports_alone_leaves_the_other_ways_open(route: str, kind: FaultKind) -> None:
+    memory = MemoryFacts()
+    async with opened(memory, faults=(Fault(route=route, kind=kind, times=99),)) as (_, provider):
+        dataset = await provider.dataset(HARBOUR)
+        with pytest.raises(RemoteError) as failed:
+            await read_all(provider, dataset, EXPORT, [])
+        assert not isinstance(failed.value, Unavailable)
+        assert "exports" in memory.held
+
+
+async def test_an_export_that_never_gets_ready_is_given_up() -> None:
+    async with opened(export_polls=10_000) as (standin, provider):
+        dataset = await provider.dataset(HARBOUR)
+        with pytest.raises(RemoteError) as failed:
+            await read_all(provider, dataset, EXPORT, [])
+        assert not isinstance(failed.value, Unavailable)
+        assert standin.requests.by_route["exports.get"] < 100
 
 
 async def test_a_dataset_in_cold_storage_is_read_one_by_one() -> None:

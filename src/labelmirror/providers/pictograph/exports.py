@@ -70,18 +70,27 @@ class Exports:
         dataset can have none, and another RemoteError where it failed.
         """
         await self._remove_left_behind()
+        with tempfile.TemporaryFile(dir=self.folder) as file:
+            try:
+                await self._fetch(dataset, file)
+            except Unavailable as error:
+                if error.status is None:
+                    raise
+                # The server is there and only exports fail: another way of reading may be open.
+                raise RemoteError(error.message, status=error.status) from None
+            yield file
+
+    async def _fetch(self, dataset: Dataset, file: IO[bytes]) -> None:
         name = f"labelmirror-{int(self.draw() * 2**48):012x}"
         await self._remember(dataset.name, name)
         try:
             row = await self._create(dataset, name)
-            row = await self._finished(dataset, name, row)
-            with tempfile.TemporaryFile(dir=self.folder) as file:
-                await self._download(dataset, name, row.file_size, file)
-                await self._remove(dataset.name, name)
-                yield file
         except (RoleRefused, Rejected):
             await self._forget(dataset.name, name)
             raise
+        row = await self._finished(dataset, name, row)
+        await self._download(dataset, name, row.file_size, file)
+        await self._remove(dataset.name, name)
 
     async def _create(self, dataset: Dataset, name: str) -> wire.ExportRow:
         path = f"{API}/exports/"
@@ -95,7 +104,7 @@ class Exports:
         waited_s, delay_s = 0.0, self.rules.first_poll_s
         while row.status not in {"completed", "failed"}:
             if waited_s >= self.rules.patience_s:
-                raise Unavailable(f"the export was not ready after {self.rules.patience_s:.0f} s", status=504)
+                raise RemoteError(f"the export was not ready after {self.rules.patience_s:.0f} s")
             await self.clock.sleep(delay_s)
             waited_s += delay_s
             delay_s = min(delay_s * 2, self.rules.longest_poll_s)
@@ -127,6 +136,8 @@ class Exports:
             except BodyMismatch:
                 if left == 0:
                     raise
+            except Unavailable as error:
+                raise RemoteError(f"the export cannot be fetched: {error.message}", status=error.status) from None
         if size_bytes is not None and file.tell() != size_bytes:
             raise BodyMismatch(f"the export has {file.tell()} bytes, {size_bytes} were announced")
 
