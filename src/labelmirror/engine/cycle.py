@@ -237,6 +237,9 @@ async def check_marker(mirror: LocalMirror, *, claim: bool = True) -> None:
             await mirror.state.set_facts(replace(facts, claimed=True))
         return
     if marker.store_id == facts.store_id:
+        if claim and not facts.claimed:
+            # The run that wrote the marker died before it could note that.
+            await mirror.state.set_facts(replace(facts, claimed=True))
         return
     if known:
         raise MarkerMismatch(
