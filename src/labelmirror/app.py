@@ -30,7 +30,7 @@ from labelmirror.ports.reporter import Reporter
 from labelmirror.providers.registry import KINDS
 from labelmirror.providers.settings import ServerSettings
 from labelmirror.state.database import set_aside
-from labelmirror.state.lock import locked
+from labelmirror.state.lock import hold_lock
 from labelmirror.state.sqlite import open_state
 from labelmirror.telemetry.logs import Masker
 from labelmirror.transport.concurrency import Gate
@@ -73,7 +73,7 @@ async def open_mirror(
     """A mirror to work on, under its lock. Raises Locked when another run has it for longer than `wait_s`."""
     settings = shop.config.settings.datasets[name]
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(locked(shop.config.settings.state, name, clock=shop.clock, wait_s=wait_s))
+        await stack.enter_async_context(hold_lock(shop.config.settings.state, name, clock=shop.clock, wait_s=wait_s))
         local = await stack.enter_async_context(open_local_mirror(shop, name))
         provider = await stack.enter_async_context(
             open_provider(shop, settings.server, memory=local.state.memory, budget=budget)
@@ -108,11 +108,31 @@ async def open_local_mirror(shop: Workshop, name: str) -> AsyncIterator[LocalMir
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A server that can be asked, and who paces the asking."""
+
+    provider: Provider
+    pacer: Pacer
+
+
 @asynccontextmanager
 async def open_provider(
     shop: Workshop, server: str, *, memory: ProviderMemory | None = None, budget: RunBudget | None = None
 ) -> AsyncIterator[Provider]:
-    """A server with its key, paced together with every process that shares the key. `memory` None: it forgets."""
+    """The provider of a connection alone; see `connect`."""
+    async with connect(shop, server, memory=memory, budget=budget) as connection:
+        yield connection.provider
+
+
+@asynccontextmanager
+async def connect(
+    shop: Workshop, server: str, *, memory: ProviderMemory | None = None, budget: RunBudget | None = None
+) -> AsyncIterator[Connection]:
+    """A server with its key, paced together with every process that shares the key. `memory` None: it forgets.
+
+    Raises ConfigError when the key cannot be had. Nothing is sent before the provider is asked something.
+    """
     settings = shop.config.settings.servers[server]
     secrets = {}
     for field, source in settings.secrets():
@@ -131,7 +151,7 @@ async def open_provider(
         spool = shop.config.settings.state / "spool"
         await anyio.Path(spool).mkdir(mode=0o700, parents=True, exist_ok=True)
         gate = Gate(shop.clock, host=server, connections=settings.connections, chance=chance)
-        yield await stack.enter_async_context(
+        provider = await stack.enter_async_context(
             KINDS[settings.kind].builder()(
                 settings,
                 **secrets,
@@ -143,6 +163,7 @@ async def open_provider(
                 folder=spool,
             )
         )
+        yield Connection(provider, pacer)
 
 
 class Forgetful:
@@ -165,6 +186,18 @@ def budget_of(requests: int | None, time_s: float | None) -> RunBudget | None:
     return None if requests is None and time_s is None else RunBudget(requests, time_s)
 
 
+async def try_state(shop: Workshop) -> None:
+    """Open the state and close it again. Raises StateDamaged or DiskError if it cannot be used."""
+    async with open_state(shop.config.settings.state):
+        return
+
+
+async def try_lock(shop: Workshop, name: str) -> None:
+    """Take a mirror's lock and leave it again. Raises Locked, naming the holder, if another run has it."""
+    async with hold_lock(shop.config.settings.state, name, clock=shop.clock, wait_s=0.0):
+        return
+
+
 async def needs_repair(shop: Workshop, name: str) -> bool:
     """Whether the mirror's directory is known to have been mirrored, and the state knows nothing of it."""
     async with open_local_mirror(shop, name) as mirror:
@@ -184,13 +217,13 @@ async def renew_state(shop: Workshop) -> Sequence[Path]:
     """
     folder = shop.config.settings.state
     try:
-        async with open_state(folder):
-            return ()
+        await try_state(shop)
     except StateDamaged:
         async with AsyncExitStack() as locks:
             for name in sorted(shop.config.settings.datasets):
-                await locks.enter_async_context(locked(folder, name, clock=shop.clock, wait_s=0.0))
+                await locks.enter_async_context(hold_lock(folder, name, clock=shop.clock, wait_s=0.0))
             return await set_aside(folder, datetime.fromtimestamp(shop.clock.now_s(), UTC).strftime("%Y%m%dT%H%M%SZ"))
+    return ()
 
 
 def document_format(settings: ServerSettings) -> DocumentFormat:

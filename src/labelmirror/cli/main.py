@@ -10,6 +10,7 @@ from labelmirror import __version__
 from labelmirror.cli.config_check import check
 from labelmirror.cli.config_show import show
 from labelmirror.cli.datasets import datasets
+from labelmirror.cli.doctor import doctor
 from labelmirror.cli.failure import report, tell
 from labelmirror.cli.init import init
 from labelmirror.cli.plan import plan
@@ -58,6 +59,7 @@ app.command("sync")(sync)
 app.command("status")(status)
 app.command("verify")(verify)
 app.command("repair")(repair)
+app.command("doctor")(doctor)
 app.command("serve-standin")(serve_standin)
 app.command("version")(version)
 

@@ -231,6 +231,12 @@ class Pacer:
         """What kind of window the server was found to have."""
         return self._book.kind
 
+    @property
+    def clock_offset_s(self) -> float | None:
+        """Server time less host time, to about half a second, as the answers so far tell; None before the first Date."""
+        clock = self._server
+        return None if clock.lower_s is None else (clock.lower_s + clock.upper_s) / 2
+
     async def refresh(self) -> Quota:
         """Read the ledger, and say what the window allows now; sends nothing."""
         await self._transact(lambda book, _: (book, None))
