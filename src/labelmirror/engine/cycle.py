@@ -87,12 +87,14 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     report.refused = check(tally, options.consent)
     counts.images.total = tally.selected_images
     additive_only = report.refused is not None
-    await pull_documents(run, seen.look, additive_only=additive_only, counts=counts.documents)
+    if tally.concerns_documents:
+        await pull_documents(run, seen.look, additive_only=additive_only, counts=counts.documents)
     wanted = tally.image_actions[ImageAction.PULL] + (0 if additive_only else tally.image_actions[ImageAction.REPLACE])
     await pull_images(run, seen.dataset, seen.look, wanted=wanted, additive_only=additive_only, counts=counts.images)
     if run.stopping:
         return
-    if options.retire and not additive_only and not any(failed.stage in SERVER_STAGES for failed in run.failures):
+    safe = not additive_only and not any(failed.stage in SERVER_STAGES for failed in run.failures)
+    if tally.concerns_absent and options.retire and safe:
         await retire(run, seen.look, counts.images, counts.documents)
     await _finish(run, seen)
 

@@ -42,6 +42,8 @@ class Tally:
     base_categories: Counter[str] = field(default_factory=Counter)
     lost_categories: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[Outcome] = field(default_factory=Counter)
+    #: Documents that were read, whatever came of it: their readings are to be recorded.
+    read: int = 0
     image_actions: Counter[ImageAction] = field(default_factory=Counter)
     image_bytes: int = 0
     removed_examples: list[str] = field(default_factory=list)
@@ -68,6 +70,7 @@ class Tally:
         """Count one document."""
         row = plan.row
         self.outcomes[plan.outcome] += 1
+        self.read += plan.remote.read
         self.placed_files += row.base is not None
         self.present_files += row.local is not None
         if row.base is None:
@@ -80,6 +83,18 @@ class Tally:
         self.changed_there += isinstance(plan.remote.side, str) and plan.remote.side != row.base.digest
         if plan.overwrites:
             self._add_loss(row.path, row.base.counts, plan.remote.counts)
+
+    @property
+    def concerns_documents(self) -> bool:
+        """Whether there is anything to do or to report about documents; else they need not be gone over again."""
+        idle = self.outcomes[Outcome.IN_STEP] + self.outcomes[Outcome.UNKNOWN]
+        return self.read > 0 or self.outcomes.total() > idle
+
+    @property
+    def concerns_absent(self) -> bool:
+        """Whether anything is gone on the server."""
+        gone_images = self.image_actions[ImageAction.RETIRE] + self.image_actions[ImageAction.KEEP]
+        return gone_images + self.outcomes[Outcome.RETIRE] > 0
 
     def _add_loss(self, path: str, before: Counts, after: Counts) -> None:
         self.changing += 1
