@@ -4,6 +4,8 @@ import asyncio
 import io
 import json
 import zipfile
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -60,7 +62,7 @@ class TestKeysAndLimits:
             assert (await client.get("/datasets/")).status == 200
             refused = await client.get("/datasets/")
             assert refused.status == 429
-            assert 58 <= int(refused.headers["Retry-After"]) <= 60
+            assert 0 < int(refused.headers["Retry-After"]) <= 60
             assert refused.json["error"]["code"] == "rate_limited"
             client.standin.clock.advance(60.0)
             assert (await client.get("/datasets/")).status == 200
@@ -82,10 +84,10 @@ class TestKeysAndLimits:
 
     async def test_the_server_may_believe_in_another_time(self) -> None:
         async with standin_client(clock_offset_s=-86_400.0) as client:
-            first = await client.get("/datasets/")
-            assert first.headers["Date"] != ""
-            behind_s = client.standin.clock.now_s() - int(first.headers["X-RateLimit-Reset"])
-            assert -3_602 < behind_s < -3_598
+            headers = (await client.get("/datasets/")).headers
+            date = parsedate_to_datetime(headers["Date"])
+            assert datetime.now(UTC) - date >= timedelta(days=1)
+            assert 0 < int(headers["X-RateLimit-Reset"]) - date.timestamp() <= 3_601
 
     @pytest.mark.parametrize(
         ("role", "statuses"),
@@ -510,7 +512,6 @@ class TestExports:
     async def test_polls_can_be_what_an_export_waits_for(self) -> None:
         async with standin_client(export_polls=3) as client:
             await client.post("/exports/", {"dataset_name": "harbour", "name": "e"})
-            await asyncio.sleep(0.1)
             rows = [(await client.get("/exports/e", dataset="harbour")).json["data"] for _ in range(3)]
             assert [row["status"] for row in rows] == ["pending", "processing", "processing"]
 
