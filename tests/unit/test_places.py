@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from labelmirror.model.folding import folded, folders_of
 from labelmirror.model.remote import ListedImage
-from labelmirror.model.rows import ImageRecord
+from labelmirror.model.rows import ImageRecord, Unplaced
 from labelmirror.planning import places
-from labelmirror.ports.state import Unplaced
 
 RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
     f"{kind}{n}" for kind in ("com", "lpt") for n in range(10)

@@ -8,13 +8,14 @@ digits of its path on the server. Places depend on names, ids and recorded place
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final, Protocol
+from functools import lru_cache
+from typing import Final
 
 from labelmirror.model.folding import folded, folders_of
 from labelmirror.model.remote import ListedImage
-from labelmirror.model.rows import ImageRecord
+from labelmirror.model.rows import Unplaced
 
 #: Bytes of one component: below the 255 of common file systems by what documents, old versions and encryption add.
 COMPONENT_BYTES: Final = 200
@@ -34,30 +35,6 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-
 _OURS = ".labelmirror"
 #: A name that looks as if it had a suffix gets one too, so that nobody's suffix can be taken by a name.
 _SUFFIXED = re.compile(rf"~([0-9a-f]{{{_DIGITS}}}|[0-9a-f]{{{_DIGITS_SURE}}})(\.[^.]*)?\Z", re.IGNORECASE)
-
-
-class Unplaced(Protocol):
-    """An image that needs a place: see `ports.state.Unplaced`, which says the same to the layers above."""
-
-    @property
-    def image(self) -> ListedImage:
-        """The image as listed."""
-        ...
-
-    @property
-    def record(self) -> ImageRecord | None:
-        """What is recorded of it, if it had a place under another name."""
-        ...
-
-    @property
-    def group(self) -> int:
-        """How many images of the same fold need a place, this one included."""
-        ...
-
-    @property
-    def taken(self) -> bool:
-        """Whether another image's recorded place has this fold."""
-        ...
 
 
 def fold(directory: str, name: str) -> str:
@@ -95,14 +72,6 @@ def assign(unplaced: Sequence[Unplaced], files: AbstractSet[str], folders: Abstr
     return places
 
 
-def with_assigned(
-    taken: tuple[AbstractSet[str], AbstractSet[str]], places: Iterable[str]
-) -> tuple[frozenset[str], frozenset[str]]:
-    """The folded files and folders once these places are taken too."""
-    files = {folded(place) for place in places}
-    return frozenset(taken[0] | files), frozenset(taken[1] | {folder for file in files for folder in folders_of(file)})
-
-
 def moved_document(path: str, old: str, new: str) -> str:
     """The path of a document whose image moves from one place to another."""
     return f"{path.removesuffix(f'{old}.json')}{new}.json"
@@ -114,14 +83,13 @@ def _options(entry: Unplaced) -> Iterator[tuple[str, ...]]:
     name = _escaped(image.name)
     names = [] if name != image.name or entry.group > 1 or entry.taken or _SUFFIXED.search(name) else [name]
     names.append(_with_suffix(name, image.id, _DIGITS))
-    plain = _folder(image.directory)
-    for parts in (plain, _folder(image.directory, digits=_DIGITS)) if plain else (plain,):
-        for last in names:
-            yield *parts, last
+    folder = _folder(image.directory)
+    for last in names:
+        yield *folder, last
 
 
 def _sure(image: ListedImage) -> tuple[str, ...]:
-    """The place that nothing else can have: all digits of every hash."""
+    """The place that nothing else can have, for images whose folder is a file here: every part has all digits of its hash."""
     name = _with_suffix(_escaped(image.name), image.id, _DIGITS_SURE)
     return *_folder(image.directory, digits=_DIGITS_SURE), name
 
@@ -144,6 +112,7 @@ def _is_free(path: str, files: AbstractSet[str], folders: AbstractSet[str]) -> b
     return not any(folder in files or folder.removesuffix(".json") in files for folder in folders_of(path))
 
 
+@lru_cache(maxsize=1024)
 def _folder(directory: str, *, digits: int = 0) -> tuple[str, ...]:
     """The folder of a server directory; with `digits` every component has a suffix, else those that need one."""
     if not directory:

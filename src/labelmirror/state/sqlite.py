@@ -5,7 +5,7 @@ import json
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -133,18 +133,19 @@ class SqliteMirrorState:
         def work(connection: sqlite3.Connection) -> None:
             listing = self._listing(connection)
             connection.executemany(SQL["mark_listed"], [(mirror, outside(image.id), listing) for image in images])
+            changed: list[tuple[values.Column, ...]] = []
+            documents: list[tuple[values.Column, ...]] = []
             for image, fold in zip(images, folds, strict=True):
                 row = (mirror, *values.listed_out(image, fold))
                 if connection.execute(SQL["put_listing"], row).fetchone() is None:
                     continue
-                connection.execute(SQL["drop_listed_documents"], row[:2])
-                connection.executemany(
-                    SQL["put_listed_document"],
-                    [
-                        (*row[:2], outside(document.set), values.token_out(document.token), document.empty)
-                        for document in image.documents
-                    ],
-                )
+                changed.append(row[:2])
+                documents += [
+                    (*row[:2], outside(document.set), values.token_out(document.token), document.empty)
+                    for document in image.documents
+                ]
+            connection.executemany(SQL["drop_listed_documents"], changed)
+            connection.executemany(SQL["put_listed_document"], documents)
 
         await self._database.write(work)
 
@@ -246,17 +247,24 @@ class SqliteMirrorState:
         return [values.move_in(row) for row in rows]
 
     async def occupied(self, folds: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
-        return await self._database.read(
-            lambda connection: (
-                self._which(connection, "is_file", folds),
-                self._which(connection, "is_folder", folds),
+        def work(connection: sqlite3.Connection) -> tuple[frozenset[str], frozenset[str]]:
+            query = SQL["occupied"]
+            found = [(fold, *connection.execute(query, (self._mirror, fold)).fetchone()) for fold in folds]
+            return (
+                frozenset(fold for fold, is_file, _ in found if is_file),
+                frozenset(fold for fold, _, is_folder in found if is_folder),
             )
-        )
+
+        return await self._database.read(work)
 
     async def known_paths(self, paths: Sequence[str]) -> frozenset[str]:
         places = {path: place for path in paths if (place := _place_of(path)) is not None}
-        known = await self._database.read(lambda connection: self._which(connection, "is_place", list(places.values())))
-        return frozenset(path for path, place in places.items() if place in known)
+
+        def work(connection: sqlite3.Connection) -> frozenset[str]:
+            rows = ((path, (self._mirror, place)) for path, place in places.items())
+            return frozenset(path for path, row in rows if connection.execute(SQL["is_place"], row).fetchone())
+
+        return await self._database.read(work)
 
     async def contents(self, ids: Sequence[ContentId]) -> Mapping[ContentId, bytes]:
         def work(connection: sqlite3.Connection) -> Mapping[ContentId, bytes]:
@@ -365,13 +373,6 @@ class SqliteMirrorState:
     def _listing(self, connection: sqlite3.Connection) -> int:
         (listing,) = connection.execute(SQL["listing"], (self._mirror,)).fetchone()
         return int(listing)
-
-    def _which(self, connection: sqlite3.Connection, name: str, texts: Iterable[str]) -> frozenset[str]:
-        """Those texts for which a query finds something."""
-        query = SQL[name]
-        return frozenset(
-            text for text in texts if connection.execute(query, (self._mirror, text)).fetchone() is not None
-        )
 
     # --- on the loop -------------------------------------------------------------------------------------------------
 

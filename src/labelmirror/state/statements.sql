@@ -146,11 +146,9 @@ UPDATE images SET next_origin = ?3, next_place = ?4 WHERE mirror = ?1 AND image 
 SELECT image, origin, place, size_bytes, sha256, stat_size_bytes, mtime_ns, ctime_ns, inode, condition, next_origin, next_place
 FROM images WHERE mirror = ? AND next_place IS NOT NULL ORDER BY image;
 
--- is_file: Whether a folded path is that of a recorded file.
-SELECT 1 FROM images WHERE mirror = ?1 AND fold = ?2;
-
--- is_folder: Whether a recorded file lies below a folded path; "0" is the character after "/".
-SELECT 1 FROM images WHERE mirror = ?1 AND fold > ?2 || '/' AND fold < ?2 || '0' LIMIT 1;
+-- occupied: Whether a folded path is that of a recorded file, and of a folder of one; "0" is the character after "/".
+SELECT EXISTS (SELECT 1 FROM images WHERE mirror = ?1 AND fold = ?2),
+  EXISTS (SELECT 1 FROM images WHERE mirror = ?1 AND fold > ?2 || '/' AND fold < ?2 || '0');
 
 -- is_place: Whether a place is a recorded one.
 SELECT 1 FROM images WHERE mirror = ? AND place = ?;

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from labelmirror.model.document import ContentId, Counts, Digest, JsonValue
@@ -28,6 +29,7 @@ Column = int | float | str | bytes | None
 Row = Sequence[Any]
 
 _INODES: Final = 2**64
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 def outside(text: str) -> bytes:
@@ -42,7 +44,7 @@ def inside(data: bytes) -> str:
 
 def to_json(value: JsonValue) -> str:
     """Compact JSON in ASCII."""
-    return json.dumps(value, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 # --- the mirror as a whole ----------------------------------------------------------------------------------------------
@@ -86,6 +88,14 @@ def token_out(token: Token | None) -> bytes | None:
     return None if token is None else outside(f"{'strong' if token.strong else 'weak'} {token.text}")
 
 
+@lru_cache(maxsize=4096)
+def counts_in(text: str) -> Counts:
+    """Counts from their column. Equal texts give one object, for few differ: a pass over rows hardly ever parses."""
+    counts: Counts = json.loads(text)
+    return counts
+
+
+@lru_cache(maxsize=4096)
 def token_in(data: bytes | None) -> Token | None:
     """A token from its column."""
     if data is None:
@@ -235,7 +245,7 @@ def _base_in(row: Row) -> Base | None:
     digest, content, counts, token, checked_at_s = row
     if digest is None:
         return None
-    return Base(Digest(digest), ContentId(content), json.loads(counts), token_in(token), checked_at_s)
+    return Base(Digest(digest), ContentId(content), counts_in(counts), token_in(token), checked_at_s)
 
 
 def _local_in(row: Row) -> LocalFile | None:
@@ -243,12 +253,13 @@ def _local_in(row: Row) -> LocalFile | None:
     if stat is None:
         return None
     digest, counts, problem = row[4:]
-    return LocalFile(stat, digest, json.loads(counts), inside(problem) if problem is not None else None)
+    return LocalFile(stat, digest, counts_in(counts), inside(problem) if problem is not None else None)
 
 
 def _remote_in(empty: int | None, token: Token | None, row: Row) -> RemoteSeen | None:
     digest, content, counts, read_token, at_s = row
     if digest is None:
         return RemoteSeen(token, bool(empty)) if empty is not None else None
-    read: Counts = json.loads(counts)
-    return RemoteSeen(token, bool(empty), Digest(digest), ContentId(content), read, token_in(read_token), at_s)
+    return RemoteSeen(
+        token, bool(empty), Digest(digest), ContentId(content), counts_in(counts), token_in(read_token), at_s
+    )
