@@ -19,6 +19,7 @@ CREATE TABLE memory (
 ) STRICT, WITHOUT ROWID;
 
 -- Rows of listings as the server showed them last, `origin` being directory and name, `rest` what nobody searches, in JSON.
+-- These rows are long: as a table in the order of their coming they are written once, and only their index is sorted.
 CREATE TABLE listings (
   mirror INTEGER NOT NULL REFERENCES mirrors ON DELETE CASCADE,
   image BLOB NOT NULL,
@@ -27,7 +28,7 @@ CREATE TABLE listings (
   status BLOB,
   rest TEXT NOT NULL,
   PRIMARY KEY (mirror, image)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Images that need a place are gone over by folded path.
 CREATE INDEX listings_by_fold ON listings (mirror, fold, image);
