@@ -45,7 +45,7 @@ WRITE_BYTES = 2**20
 class ExportRules:
     """How an export is waited for: delays double from `first_poll_s` to `longest_poll_s`, for `patience_s` in all."""
 
-    first_poll_s: float = 0.5
+    first_poll_s: float = 1.0
     longest_poll_s: float = 60.0
     patience_s: float = 3600.0
 
