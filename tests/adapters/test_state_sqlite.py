@@ -3,6 +3,7 @@
 import random
 import sqlite3
 import stat as stat_module
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
@@ -121,6 +122,17 @@ async def test_a_page_overwritten_with_noise_is_damage(tmp_path: Path) -> None:
 async def _read_all_images(folder: Path) -> None:
     async with open_state(folder) as opened:
         await (await opened.mirror("m")).image_rows(None, 10_000)
+
+
+@pytest.mark.parametrize("noise", [b"", b"noise", zlib.compress(b"another document")])
+async def test_a_content_that_is_not_what_its_name_says_is_damage(tmp_path: Path, noise: bytes) -> None:
+    async with open_state(tmp_path) as opened:
+        state = await opened.mirror("m")
+        done = await settle(state, "a")
+        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as other, other:
+            other.execute("UPDATE contents SET data = ?", (noise,))
+        with pytest.raises(StateDamaged):
+            await state.contents([done.base.content])
 
 
 async def test_a_state_from_a_newer_version_is_left_alone(tmp_path: Path) -> None:

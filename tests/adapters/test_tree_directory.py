@@ -162,6 +162,17 @@ async def test_names_of_255_bytes_and_deep_folders_work(tree: WorkingTree, perso
     assert person.files() == {path: b"one"}
 
 
+async def test_a_file_moves_between_folders_deeper_than_descriptors_are_kept(tree: WorkingTree, person: Owner) -> None:
+    here, there = (f"images/{'/'.join(name for _ in range(150))}/a.jpg" for name in "xy")
+    await put(tree, here, b"one")
+    assert list(await tree.move([(here, there)])) == [True]
+    assert person.files() == {there: b"one"}
+    (stat,) = await tree.stat_many([there])
+    (placed,) = await tree.place([Placement(there, b"two", stat, RUN)])
+    assert placed.outcome is PlaceOutcome.PLACED
+    assert person.history() == {(RUN, there): [b"one"]}
+
+
 async def test_files_have_ordinary_modes(tree: WorkingTree, root: Path) -> None:
     before = os.umask(0o027)
     try:

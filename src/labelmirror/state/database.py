@@ -12,6 +12,7 @@ import anyio.to_thread
 
 from labelmirror.errors import DiskError, Locked, StateDamaged
 from labelmirror.state.statements import migrations
+from labelmirror.state.values import REPAIR
 
 T = TypeVar("T")
 
@@ -24,7 +25,6 @@ _BUSY_TIMEOUT_S: Final = 60.0
 #: log is folded back seldom enough that a page which was met often is written once.
 _CACHE_KIB: Final = 32 * 1024
 _LOG_PAGES: Final = 8 * 1024
-_REPAIR: Final = "Rebuild it from the mirror and the server: labelmirror repair"
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _DISK = {
@@ -103,7 +103,7 @@ def _open(path: Path, create: bool) -> sqlite3.Connection:
     with _translated(path):
         if not path.exists():
             if not create:
-                raise StateDamaged(f"{path}: there is no state", hint=_REPAIR)
+                raise StateDamaged(f"{path}: there is no state", hint=REPAIR)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
@@ -177,7 +177,7 @@ def _translated(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         code = error.sqlite_errorcode & 0xFF if hasattr(error, "sqlite_errorcode") else None
         if code in _DAMAGED:
-            raise StateDamaged(f"{path}: the state is damaged ({error})", hint=_REPAIR) from error
+            raise StateDamaged(f"{path}: the state is damaged ({error})", hint=REPAIR) from error
         if code in _DISK:
             hint = "Make room on its disk, and see that this user may write there; then run again."
             raise DiskError(f"{path}: {error}", hint=hint) from error

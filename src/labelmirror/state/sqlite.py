@@ -3,7 +3,6 @@
 
 import json
 import sqlite3
-import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -29,8 +28,6 @@ _FIRST: Final = -1
 _LAST_FOLD: Final = chr(0x10FFFF)
 #: No limit, to SQLite.
 _ALL: Final = -1
-#: Documents are small and written once: the fastest level is three times as fast as the default, for a fifth more bytes.
-_ZLIB_LEVEL: Final = 1
 
 
 @asynccontextmanager
@@ -173,7 +170,7 @@ class SqliteMirrorState:
                 assert reading.data is not None, "a reading with a problem has nothing to put on record"
                 content = content_id(reading.data)
                 if connection.execute(SQL["has_content"], (content,)).fetchone() is None:
-                    connection.execute(SQL["put_content"], (content, zlib.compress(reading.data, _ZLIB_LEVEL)))
+                    connection.execute(SQL["put_content"], (content, values.content_out(reading.data)))
                 row = (reading.digest, content, values.to_json(reading.counts), values.token_out(token), at_s)
                 connection.execute(SQL["put_reading"], (self._mirror, *key_out(reading.key), *row))
 
@@ -269,7 +266,7 @@ class SqliteMirrorState:
     async def contents(self, ids: Sequence[ContentId]) -> Mapping[ContentId, bytes]:
         def work(connection: sqlite3.Connection) -> Mapping[ContentId, bytes]:
             found = {id_: connection.execute(SQL["content"], (id_,)).fetchone() for id_ in ids}
-            return {id_: zlib.decompress(row[0]) for id_, row in found.items() if row is not None}
+            return {id_: values.content_in(id_, row[0]) for id_, row in found.items() if row is not None}
 
         return await self._database.read(work)
 

@@ -52,33 +52,47 @@ class Folders:
     def find(self, folder: str) -> int | None:
         """A descriptor of the folder; None if it is missing, no folder, or behind a symbolic link.
 
-        It is good until other folders are asked for.
+        It and the one asked for before it are good; older ones may be closed.
         """
+        self._trim()
+        return self._find(folder)
+
+    def make(self, folder: str) -> int:
+        """The same, made if it is missing. Raises FolderBlocked, or DiskError where a symbolic link would be followed."""
+        self._trim()
+        return self._make(folder)
+
+    def _trim(self) -> None:
+        """Close what was not used for longest. Only between calls: one path alone may have more folders than are kept."""
+        while len(self._open) > _KEPT_OPEN:
+            _, oldest = self._open.popitem(last=False)
+            os.close(oldest)
+
+    def _find(self, folder: str) -> int | None:
         if not folder:
             return self._top if self._top >= 0 else None
         if (known := self._open.get(folder)) is not None:
             self._open.move_to_end(folder)
             return known
         above, name = split(folder)
-        parent = self.find(above)
+        parent = self._find(above)
         if parent is None:
             return None
         try:
-            descriptor = os.open(name, _OPEN_FOLDER, dir_fd=parent)
+            self._open[folder] = os.open(name, _OPEN_FOLDER, dir_fd=parent)
         except OSError as error:
-            if error.errno in _NO_FOLDER:
+            if error.errno in {*_NO_FOLDER, errno.ENAMETOOLONG}:
                 return None
             raise
-        return self._keep(folder, descriptor)
+        return self._open[folder]
 
-    def make(self, folder: str) -> int:
-        """The same, made if it is missing. Raises FolderBlocked, or DiskError where a symbolic link would be followed."""
-        if (known := self.find(folder)) is not None:
+    def _make(self, folder: str) -> int:
+        if (known := self._find(folder)) is not None:
             return known
         if not folder:
             raise DiskError(f"{self._root}: the mirror's directory is missing", hint="Is its disk mounted?")
         above, name = split(folder)
-        parent = self.make(above)
+        parent = self._make(above)
         try:
             os.mkdir(name, dir_fd=parent)
         except FileExistsError:
@@ -88,11 +102,12 @@ class Folders:
                     hint="Replace it by a folder; a mirror that should lie elsewhere has its `path` changed as a whole.",
                 ) from None
             # Somebody may have made it just now.
-            if (made := self.find(folder)) is not None:
+            if (made := self._find(folder)) is not None:
                 return made
             raise FolderBlocked(folder) from None
         self.changed(above)
-        return self._keep(folder, os.open(name, _OPEN_FOLDER, dir_fd=parent))
+        self._open[folder] = os.open(name, _OPEN_FOLDER, dir_fd=parent)
+        return self._open[folder]
 
     def changed(self, folder: str) -> None:
         """Note that entries of this folder changed."""
@@ -171,13 +186,6 @@ class Folders:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             return None
-        return descriptor
-
-    def _keep(self, folder: str, descriptor: int) -> int:
-        self._open[folder] = descriptor
-        if len(self._open) > _KEPT_OPEN:
-            _, oldest = self._open.popitem(last=False)
-            os.close(oldest)
         return descriptor
 
 
