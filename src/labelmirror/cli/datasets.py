@@ -25,7 +25,7 @@ def datasets(
 ) -> ExitCode:
     """List the datasets that servers hold."""
     from labelmirror.app import open_provider
-    from labelmirror.cli import endings, shapes, telling
+    from labelmirror.cli import endings, shapes
     from labelmirror.cli.shop import attempt, open_shop
 
     async def work() -> ExitCode:
@@ -60,18 +60,16 @@ def datasets(
                 ],
                 **shapes.speaking_shape(errors.values(), code),
             },
-            lambda: telling.with_errors(
-                table(
-                    ("server", "dataset", "id", "images", "annotations"),
-                    (
-                        (name, dataset.name, dataset.id, dataset.images, dataset.annotations)
-                        for name, held in found.items()
-                        for dataset in held
-                    ),
+            lambda: table(
+                ("server", "dataset", "id", "images", "annotations"),
+                (
+                    (name, dataset.name, dataset.id, dataset.images, dataset.annotations)
+                    for name, held in found.items()
+                    for dataset in held
                 ),
-                errors,
             ),
             code,
+            errors=errors.items(),
         )
 
     return run_cancellable(work)

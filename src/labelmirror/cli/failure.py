@@ -30,7 +30,7 @@ def report(error: Exception, masker: Masker, *, as_json: bool) -> ExitCode:
 def tell(code: str, message: str, hint: str, exit_code: ExitCode, masker: Masker, *, as_json: bool) -> ExitCode:
     """Write one error, masked, in the form that was asked for."""
     message, hint = masker.clean(message), masker.clean(hint)
-    lines = [f"error: {message}"] + ([f"hint: {hint}"] if hint else [])
+    lines = error_lines(message, hint)
     if not as_json:
         sys.stderr.write("\n".join(lines) + "\n")
         return exit_code
@@ -39,6 +39,11 @@ def tell(code: str, message: str, hint: str, exit_code: ExitCode, masker: Masker
     except OutputLost as unwritten:
         sys.stderr.write("\n".join([*lines, f"error: {unwritten.message}"]) + "\n")
     return exit_code
+
+
+def error_lines(message: str, hint: str) -> list[str]:
+    """An error as it stands on standard error."""
+    return [f"error: {message}"] + ([f"hint: {hint}"] if hint else [])
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:

@@ -4,13 +4,14 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from labelmirror.cli.failure import error_lines
 from labelmirror.cli.output import write_human, write_json
 from labelmirror.cli.signals import Interrupted
 from labelmirror.errors import ExitCode
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from labelmirror.config import Config
+    from labelmirror.model.report import RunError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,23 @@ class Call:
         keys: Mapping[str, JsonValue],
         human: "Callable[[], RenderableType]",
         exit_code: ExitCode = ExitCode.DONE,
+        *,
+        errors: "Iterable[tuple[str, RunError | None]]" = (),
     ) -> ExitCode:
-        """Write the command's answer, in the form that was asked for, and give its exit code back."""
+        """Write the command's answer, in the form that was asked for, and give its exit code back.
+
+        `errors` are of single mirrors or servers, each with its name: people read them on standard error, programs in
+        `keys`.
+        """
         if self.as_json:
             write_json(keys, exit_code)
-        else:
-            write_human(human)
+            return exit_code
+        write_human(human)
+        for name, error in errors:
+            if error is not None:
+                named = error.message if error.message.startswith(f"{name}: ") else f"{name}: {error.message}"
+                lines = error_lines(self.masker.clean(named), self.masker.clean(error.hint))
+                sys.stderr.write("".join(f"{line}\n" for line in lines))
         return exit_code
 
 

@@ -10,6 +10,7 @@ from labelmirror import __version__
 from labelmirror.cli.config_check import check
 from labelmirror.cli.config_show import show
 from labelmirror.cli.datasets import datasets
+from labelmirror.cli.demo import demo
 from labelmirror.cli.doctor import doctor
 from labelmirror.cli.failure import report, tell
 from labelmirror.cli.init import init
@@ -53,6 +54,7 @@ app.command("init")(init)
 app.add_typer(config_app)
 config_app.command("check")(check)
 config_app.command("show")(show)
+app.command("demo")(demo)
 app.command("datasets")(datasets)
 app.command("plan")(plan)
 app.command("sync")(sync)

@@ -54,6 +54,7 @@ def answer_with_plans(call: Call, names: list[str], options: "CycleOptions", *, 
             },
             lambda: telling.plans(reports),
             code,
+            errors=[(report.name, report.error) for report in reports],
         )
 
     return run_cancellable(work)

@@ -18,7 +18,6 @@ from labelmirror.engine.cycle import CycleOptions
 from labelmirror.engine.repair import repair
 from labelmirror.errors import ExitCode, Stopped
 from labelmirror.model.report import MirrorOutcome, MirrorReport, RunError
-from labelmirror.ports.clock import Clock
 
 #: How a mirror ended that was not begun any more.
 _NOT_BEGUN = RunError(
@@ -40,7 +39,7 @@ async def sync_all(
     """Sync each mirror and answer. A request to stop, or the end of the allowed time, ends the run in good order."""
     with open_shop(call) as shop:
         mirrors = chosen(shop.config, list(names))
-        async with _ending_in_time(shop.clock, stop, allowance.time_s) as end:
+        async with _ending_in_time(shop, stop, allowance.time_s) as end:
             reports: list[MirrorReport] = []
             for name in mirrors:
                 spent = sum(report.traffic.api for report in reports)
@@ -63,11 +62,12 @@ def answer_with_runs(call: Call, reports: Sequence[MirrorReport], stop: Stop) ->
         },
         lambda: telling.runs(reports),
         code,
+        errors=[(report.name, report.error) for report in reports],
     )
 
 
 @asynccontextmanager
-async def _ending_in_time(clock: Clock, stop: Stop, time_s: float | None) -> AsyncIterator[anyio.Event]:
+async def _ending_in_time(shop: Workshop, stop: Stop, time_s: float | None) -> AsyncIterator[anyio.Event]:
     """An event that is set when a stop is requested, or when the time is over."""
     end = anyio.Event()
 
@@ -76,7 +76,7 @@ async def _ending_in_time(clock: Clock, stop: Stop, time_s: float | None) -> Asy
         end.set()
 
     async def await_time(seconds: float) -> None:
-        await clock.sleep(seconds)
+        await shop.clock.sleep(seconds)
         end.set()
 
     async with anyio.create_task_group() as tasks:

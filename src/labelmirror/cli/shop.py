@@ -2,16 +2,18 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
 from labelmirror.app import Workshop
 from labelmirror.cli.frame import Call
+from labelmirror.config import Config
 from labelmirror.engine.cycle import run_error
 from labelmirror.errors import LabelmirrorError
 from labelmirror.model.report import RunError
 from labelmirror.telemetry.clock import SystemClock
+from labelmirror.telemetry.logs import Masker
 from labelmirror.telemetry.reporter import BarReporter, LogReporter
 
 R = TypeVar("R")
@@ -19,16 +21,23 @@ R = TypeVar("R")
 
 @contextmanager
 def open_shop(call: Call) -> Iterator[Workshop]:
-    """Load the configuration and choose how progress is shown: bars on a terminal, a line now and then elsewhere."""
-    config, clock = call.load(), SystemClock()
+    """Load the configuration, and have everything at hand that commands build from. Raises ConfigError."""
+    with furnish(call.load(), call.masker, os.environ) as shop:
+        yield shop
+
+
+@contextmanager
+def furnish(config: Config, masker: Masker, environ: Mapping[str, str]) -> Iterator[Workshop]:
+    """The same for a configuration that was loaded. Progress shows as bars on a terminal, as a line now and then elsewhere."""
+    clock = SystemClock()
     log = LogReporter(clock)
     if not sys.stderr.isatty():
-        yield Workshop(config, call.masker, clock, log, os.environ)
+        yield Workshop(config, masker, clock, log, environ)
         return
     from rich.console import Console
 
     with BarReporter(Console(stderr=True), log) as bars:
-        yield Workshop(config, call.masker, clock, bars, os.environ)
+        yield Workshop(config, masker, clock, bars, environ)
 
 
 async def attempt(work: Callable[[], Awaitable[R]], otherwise: Callable[[RunError], R]) -> R:

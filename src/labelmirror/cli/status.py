@@ -50,6 +50,7 @@ def status(
                 ]
             },
             lambda: telling.standings(told, with_images=images),
+            errors=[(each.standing.name, each.error) for each in told],
         )
 
     return run_cancellable(work)

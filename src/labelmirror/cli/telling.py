@@ -60,7 +60,7 @@ def runs(reports: Sequence[MirrorReport]) -> RenderableType:
         )
         for report in reports
     ]
-    lines = [line for report in reports for line in (*_troubles(report.name, report.troubles), *_ending(report))]
+    lines = [line for report in reports for line in _problems(report)]
     return _told(table(columns, rows), lines, _next_of_runs(reports))
 
 
@@ -86,9 +86,7 @@ def plans(reports: Sequence[PlanReport]) -> RenderableType:
     ]
     lines: list[str] = []
     for report in reports:
-        lines += [f"{report.name}: error: {report.error.message}", *_hint(report.error)] if report.error else []
-        lines += [f"{report.name}: refused: {report.refused.message}"] if report.refused else []
-        lines += _troubles(report.name, report.troubles)
+        lines += _problems(report)
         if report.forecast is not None and not report.forecast.fits:
             eta = "" if report.forecast.eta_s is None else f", done in about {_span(report.forecast.eta_s)}"
             lines.append(f"{report.name}: more requests than the server allows now{eta}")
@@ -98,8 +96,8 @@ def plans(reports: Sequence[PlanReport]) -> RenderableType:
         parts += [Text(""), table(("mirror", "action", "path"), items)]
     if hidden:
         parts.append(Text(f"and {hidden} more; --json has all"))
-    idle = not items and not lines
-    return _told(Group(*parts), lines, "nothing to do" if idle else "next: labelmirror sync")
+    following = "next: labelmirror sync" if items or lines else "nothing to do"
+    return _told(Group(*parts), lines, "" if any(report.error for report in reports) else following)
 
 
 def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
@@ -119,9 +117,7 @@ def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
     lines: list[str] = []
     for each in told:
         name, standing = each.standing.name, each.standing
-        if each.error is not None:
-            lines += [f"{name}: error: {each.error.message}", *_hint(each.error)]
-        elif standing.standing is Standing.NEVER:
+        if each.error is None and standing.standing is Standing.NEVER:
             lines.append(f"{name}: was never synced; next: labelmirror sync {name}")
         blind = time_text(blind_until_s(standing.facts.last_full_check_s, each.full_check_every_s))
         if blind is not None:
@@ -154,18 +150,9 @@ def checked(reports: Sequence[VerifyReport]) -> RenderableType:
             for damage in report.damaged[:SHOWN]
         ]
         lines += _more(len(report.damaged))
-        lines += [f"{report.name}: error: {report.error.message}", *_hint(report.error)] if report.error else []
     unrepaired = any(not damage.repaired for report in reports for damage in report.damaged)
     following = "next: labelmirror sync, then verify again" if unrepaired else ""
     return _told(table(("mirror", "files checked", "damaged", "repaired"), rows), lines, following)
-
-
-def with_errors(shown: RenderableType, errors: Mapping[str, RunError | None]) -> RenderableType:
-    """Something, and below it a line for each name that has an error."""
-    lines: list[str] = []
-    for name, error in errors.items():
-        lines += [f"{name}: error: {error.message}", *_hint(error)] if error is not None else []
-    return _told(shown, lines, "")
 
 
 def _told(head: RenderableType, lines: Sequence[str], following: str) -> RenderableType:
@@ -175,6 +162,13 @@ def _told(head: RenderableType, lines: Sequence[str], following: str) -> Rendera
     if following:
         parts += [Text(""), Text(following)]
     return Group(*parts)
+
+
+def _problems(report: MirrorReport | PlanReport) -> Iterable[str]:
+    """A line for each item that needs a person, and for a guard's refusal."""
+    yield from _troubles(report.name, report.troubles)
+    if report.refused is not None:
+        yield f"{report.name}: refused: {report.refused.message}"
 
 
 def _troubles(mirror: str, troubles: Sequence[Trouble]) -> Iterable[str]:
@@ -193,18 +187,6 @@ def _troubles(mirror: str, troubles: Sequence[Trouble]) -> Iterable[str]:
 
 def _more(count: int) -> Sequence[str]:
     return [f"and {count - SHOWN} more; --json has all"] if count > SHOWN else []
-
-
-def _ending(report: MirrorReport) -> Iterable[str]:
-    if report.refused is not None:
-        yield f"{report.name}: refused: {report.refused.message}"
-    if report.error is not None:
-        yield f"{report.name}: {report.outcome.value}: {report.error.message}"
-        yield from _hint(report.error)
-
-
-def _hint(error: RunError) -> Sequence[str]:
-    return [f"  hint: {error.hint}"] if error.hint else []
 
 
 def _next_of_runs(reports: Sequence[MirrorReport]) -> str:

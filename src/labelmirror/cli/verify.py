@@ -53,6 +53,7 @@ def verify(
             {**shapes.verify_shape(reports), **shapes.speaking_shape([report.error for report in reports], code)},
             lambda: telling.checked(reports),
             code,
+            errors=[(report.name, report.error) for report in reports],
         )
 
     return run_cancellable(work)

@@ -95,6 +95,9 @@ def transport_trouble(error: Exception, where: str) -> Exception:
     return Transient(Unavailable(f"{where} {reason}"))
 
 
+#: Headers whose value is a key.
+SECRET_HEADERS = ("X-API-Key", "Authorization")
+
 #: What the HTTP library raises while it sends and receives.
 TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 
@@ -289,11 +292,18 @@ class Api:
         return error
 
     async def _error_body(self, response: aiohttp.ClientResponse) -> bytes:
-        """The start of an error's body; nothing if it does not come: the status says enough."""
+        """The start of an error's body; nothing if it does not come: the status says enough.
+
+        A server may repeat the key that it refuses: messages go to logs and to the state, so it is taken out here.
+        """
         try:
-            return await response.content.read(ERROR_BODY_BYTES)
+            data = await response.content.read(ERROR_BODY_BYTES)
         except TRANSPORT_ERRORS:
             return b""
+        for name in SECRET_HEADERS:
+            if secret := self._session.headers.get(name):
+                data = data.replace(secret.encode(), b"***")
+        return data
 
     async def _body(self, response: aiohttp.ClientResponse, where: str) -> bytes:
         data = bytearray()

@@ -1,0 +1,213 @@
+"""The demonstration, step by step: a server, a first mirror, an edit on either side, and what a sync makes of them."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from anyio import to_thread
+from rich.text import Text
+
+from labelmirror.app import Workshop, open_local_mirror, open_mirror
+from labelmirror.cli import endings, shapes
+from labelmirror.cli.frame import Call
+from labelmirror.cli.output import printable, write_human
+from labelmirror.cli.shop import furnish
+from labelmirror.cli.telling import size
+from labelmirror.config import load
+from labelmirror.engine import cycle
+from labelmirror.engine.cycle import CycleOptions
+from labelmirror.engine.status import ImageStanding, MirrorStanding, status
+from labelmirror.errors import DiskError, ExitCode, UsageError
+from labelmirror.model.report import MirrorReport
+from labelmirror.standin import Standin, StandinError, StandinOptions, serve
+
+#: The mirror's name, and that of its folder.
+MIRROR: Final = "harbour"
+CONFIG: Final = "labelmirror.toml"
+STATE: Final = "state"
+_FIRST_LINE: Final = (
+    "# Written by labelmirror demo, which removes this file, the mirror and the state when it runs again."
+)
+
+
+@dataclass(slots=True)
+class Narrator:
+    """Says what happens, as it happens; says nothing where a program will read one JSON object."""
+
+    silent: bool
+    steps: int = 0
+
+    def step(self, title: str) -> None:
+        """Begin a step."""
+        self.steps += 1
+        self._print(Text(f"\n{self.steps}. {printable(title)}", style="bold"))
+
+    def say(self, text: str) -> None:
+        """One line of a step."""
+        self._print(Text(f"   {printable(text)}"))
+
+    def _print(self, text: Text) -> None:
+        if not self.silent:
+            write_human(lambda: text)
+
+
+async def tell_story(call: Call, kind: str, images: int, folder: Path) -> ExitCode:
+    """Run the whole demonstration in `folder`. Raises UsageError for a folder that holds something else."""
+    narrator = Narrator(silent=call.as_json)
+    try:
+        async with serve(StandinOptions(kind=kind, images=images, export_polls=0)) as standin:
+            await to_thread.run_sync(_clear, folder)
+            file = await to_thread.run_sync(_configure, folder, standin)
+            with furnish(load(file, {}), call.masker, {}) as shop:
+                report, standing = await _play(shop, standin, narrator, folder)
+    except StandinError as error:
+        raise UsageError(str(error)) from error
+    narrator.step("Look around")
+    narrator.say(f"labelmirror status --images --config {file}")
+    narrator.say("The server is gone now; labelmirror serve-standin runs one for you to try your own configuration on.")
+    code = endings.exit_code([endings.run_codes(report)])
+    summary = (
+        f"\n{standing.counts['images']} images mirrored, {standing.counts['ahead']} edit of yours kept, "
+        f"{report.documents.pulled} edit of somebody else's found: nothing lost."
+    )
+    return call.answer(
+        {
+            "mirrors": [shapes.run_shape(report)],
+            **shapes.speaking_shape([report.error], code),
+        },
+        lambda: Text(summary, style="bold"),
+        code,
+        errors=[(report.name, report.error)],
+    )
+
+
+async def _play(
+    shop: Workshop, standin: Standin, narrator: Narrator, folder: Path
+) -> tuple[MirrorReport, MirrorStanding]:
+    """The four acts; the report of the last sync, and how the mirror stands after it."""
+    world = standin.world
+    total = len(next(iter(world.datasets.values())))
+    narrator.step(f"A server with {total} annotated images")
+    narrator.say(f"A stand-in for {standin.kind} listens at {standin.url}; its configuration is {folder / CONFIG}")
+
+    narrator.step("The first mirror")
+    first = await _sync(shop, full_check=False)
+    narrator.say(
+        f"{first.images.pulled} images ({size(first.images.size_bytes)}) and {first.documents.pulled} documents"
+    )
+    saved = f"; one for each image would have been {total + 1}" if total + 1 > first.traffic.api else ""
+    narrator.say(f"for {_requests(first)}{saved}.")
+    narrator.say(f"They are ordinary files in {folder / MIRROR}")
+    if first.error is not None:
+        return first, await _standing(shop)
+
+    mine, theirs = _two_annotated((await _standing(shop)).images, standin)
+    document = folder / MIRROR / mine.document_path
+    before, after = await to_thread.run_sync(_edit, document)
+    narrator.step("Two people edit")
+    narrator.say(f"You: {mine.document_path} ({before} annotations, now {after})")
+    world.move_geometry(theirs.id, by=2)
+    narrator.say(f"Somebody else, on the server: moves one shape in {theirs.name} of {theirs.directory or '/'}")
+
+    narrator.step("An ordinary sync")
+    second = await _sync(shop, full_check=False)
+    narrator.say(f"It cost {_requests(second)}. The listing shows no other image and no other number of annotations.")
+    narrator.say("A moved shape shows in no listing; once a day, or when asked to, a full check finds it:")
+
+    narrator.step("A sync with --full-check")
+    last = await _sync(shop, full_check=True)
+    standing = await _standing(shop)
+    narrator.say(f"It cost {_requests(last)}, and found {last.documents.pulled} document that the server changed:")
+    narrator.say(f"{theirs.document_path}: the new version is here,")
+    narrator.say(f"the old one is .labelmirror/history/{last.run}/{theirs.document_path}")
+    for image in standing.images:
+        if image.id == mine.id:
+            narrator.say(f"{image.document_path}: {image.standing.value}: your edit is kept, and never reverted.")
+    return last, standing
+
+
+async def _sync(shop: Workshop, *, full_check: bool) -> MirrorReport:
+    async with open_mirror(shop, MIRROR) as mirror:
+        return await cycle.sync(mirror, CycleOptions(full_check=full_check))
+
+
+async def _standing(shop: Workshop) -> MirrorStanding:
+    async with open_local_mirror(shop, MIRROR) as mirror:
+        return await status(mirror, with_images=True)
+
+
+def _two_annotated(images: list[ImageStanding], standin: Standin) -> tuple[ImageStanding, ImageStanding]:
+    """The first two images, by path, that have annotations."""
+    annotated = [
+        image
+        for image in sorted(images, key=lambda image: image.document_path)
+        if standin.world.image(image.id).annotation_count > 0
+    ]
+    return annotated[0], annotated[1]
+
+
+def _requests(report: MirrorReport) -> str:
+    api, storage = report.traffic.api, report.traffic.storage
+    return f"{api} requests of the quota" + (f" (files: {storage}, which are free)" if storage else "")
+
+
+def _edit(document: Path) -> tuple[int, int]:
+    """Take the last annotation out of a document, as a person would with an editor; their number before and after."""
+    held = json.loads(document.read_bytes())
+    before = len(held["annotations"])
+    del held["annotations"][-1]
+    document.write_text(json.dumps(held, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return before, before - 1
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier demonstration left in the folder. Raises UsageError if it holds anything else."""
+    config = folder / CONFIG
+    if not folder.exists():
+        return
+    try:
+        ours = folder.is_dir() and config.is_file() and config.read_text("utf-8", "replace").startswith(_FIRST_LINE)
+        if not ours:
+            if folder.is_dir() and not any(folder.iterdir()):
+                return
+            raise UsageError(
+                f"{folder} holds something that no demonstration wrote", hint="name another with --dir DIR"
+            )
+        for name in (MIRROR, STATE):
+            if (folder / name).exists():
+                shutil.rmtree(folder / name)
+        config.unlink()
+    except OSError as error:
+        raise DiskError(f"{error.filename}: {error.strerror}") from error
+
+
+def _configure(folder: Path, standin: Standin) -> Path:
+    """Write the configuration, for its owner's eyes only: the key is in it."""
+    dataset = next(iter(standin.world.datasets.values())).name
+    lines = [
+        _FIRST_LINE,
+        "version = 1",
+        f"state = {json.dumps(STATE)}",
+        f"ledger = {json.dumps(f'{STATE}/ledger.db')}",
+        "",
+        "[servers.demo]",
+        f"kind = {json.dumps(standin.kind)}",
+        f"url = {json.dumps(standin.url)}",
+        f"key = {json.dumps(standin.key)}",
+        "",
+        f"[datasets.{MIRROR}]",
+        'server = "demo"',
+        f"name = {json.dumps(dataset)}",
+        f"path = {json.dumps(MIRROR)}",
+    ]
+    file = folder / CONFIG
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
+            opened.write("\n".join(lines) + "\n")
+    except OSError as error:
+        raise DiskError(f"{error.filename}: {error.strerror}") from error
+    return file
