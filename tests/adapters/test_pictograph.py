@@ -473,6 +473,21 @@ async def test_an_image_without_a_link_comes_through_the_api() -> None:
         assert standin.requests.by_route["images.bytes"] == 1
 
 
+async def test_images_that_older_generations_give_no_id_for_are_told_by_a_name_that_only_one_has() -> None:
+    async with opened(generation="g1") as (standin, provider):
+        dataset = await provider.dataset(HARBOUR)
+        rows, _ = await listed(provider, dataset)
+        names = [row.name for row in rows]
+        shared = [row for row in rows if row.annotations == 0 and names.count(row.name) > 1]
+        assert any(row.annotations == 0 and names.count(row.name) == 1 for row in rows)
+        async with provider.images(dataset, len(rows)) as source:
+            for row in rows:
+                async with source.open(row) as stream:
+                    data = b"".join([chunk async for chunk in stream.chunks])
+                assert data == standin.world.image(row.id).content
+        assert standin.requests.by_route["images.bytes"] == len(shared)
+
+
 async def test_refused_links_end_in_an_error_after_a_bounded_number_of_requests() -> None:
     fault = Fault(route="storage.image", kind=FaultKind.EXPIRED_LINK, times=999)
     async with opened(faults=(fault,)) as (standin, provider):

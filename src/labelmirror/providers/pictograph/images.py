@@ -1,5 +1,6 @@
 """Image bytes: through signed links that one request brings by thousands, or through the API with a request each."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class _Batch:
     lock: anyio.Lock = field(default_factory=anyio.Lock)
     number: int = 0
     urls: dict[str, str] = field(default_factory=dict)
+    urls_by_name: dict[str, str] = field(default_factory=dict)
     good_until_s: float | None = None
     trouble: RemoteError | None = None
 
@@ -64,7 +66,7 @@ class Links:
                 await self._ask(batch, status)
             if batch.trouble is not None:
                 raise batch.trouble
-            url = batch.urls.get(image.id)
+            url = batch.urls.get(image.id) or batch.urls_by_name.get(image.name)
             return None if url is None else _Link(url, batch.number)
 
     async def _ask(self, batch: _Batch, status: str | None) -> None:
@@ -85,10 +87,24 @@ class Links:
     def _replace(self, batch: _Batch, items: Sequence[wire.LinkItem]) -> None:
         found = {image_id(item): item.image_url for item in items}
         batch.urls = {image: url for image, url in found.items() if image is not None and url is not None}
+        batch.urls_by_name = {} if self._by_status or len(items) >= LINK_PAGE else _nameable(items)
         # All links of one answer were signed together.
         first = next(iter(batch.urls.values()), None)
         life_s = None if first is None else lifetime_s(first, self._clock.now_s())
         batch.good_until_s = None if life_s is None else self._clock.monotonic_s() + LIFE_SHARE * life_s
+
+
+def _nameable(items: Sequence[wire.LinkItem]) -> dict[str, str]:
+    """Links that can be told by their file name: older generations give no id for an image without annotations.
+
+    Only where the items are those of the whole dataset, and one alone has that name.
+    """
+    often = Counter(item.filename for item in items)
+    return {
+        item.filename: item.image_url
+        for item in items
+        if item.filename and item.image_url and image_id(item) is None and often[item.filename] == 1
+    }
 
 
 @dataclass(frozen=True, slots=True)

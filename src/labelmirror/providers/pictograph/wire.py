@@ -65,6 +65,7 @@ class LinkItem(Wire):
     """One image of a batch download."""
 
     id: str | None = None
+    filename: str | None = None
     image_url: str | None = None
     annotation_url: str | None = None
 
