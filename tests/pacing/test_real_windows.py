@@ -11,7 +11,7 @@ import pytest
 from support.limited_server import Window, serve
 
 TESTS = Path(__file__).parents[1]
-JOBS, WORKERS = 150, 6
+JOBS, WORKERS = 125, 6
 
 FIXED = [
     Window(100, 3.0, sliding=False),

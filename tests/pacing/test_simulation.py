@@ -64,8 +64,7 @@ def test_steady_others_are_served(kind: Scenario, others: int, seed: int) -> Non
     assert outcome.limited == 0, scenario
     assert outcome.others_served >= 0.999, scenario
     assert outcome.push_wait_s(0.99) <= 2, scenario
-    if not kind.sliding or others == 1_000:  # a sliding window's reserve does not decay: one window more
-        assert outcome.time_s <= 1.02 * lower_bound_s(scenario), scenario
+    assert outcome.time_s <= 1.02 * lower_bound_s(scenario), scenario
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -98,7 +97,7 @@ def test_a_cold_start_costs_others_little_and_us_a_window_at_most(kind: Scenario
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", TELLING_KINDS)
 def test_clocks_off_by_two_minutes_make_no_difference(kind: Scenario, seed: int) -> None:
-    scenario = replace(kind, skews_s=(-90.0, 45.0, 0.0, 120.0), jobs=8_000, rules=NOTHING_KEPT, seed=seed)
+    scenario = replace(kind, skews_s=(-90.0, 45.0, 0.0, 120.0), jobs=6_000, rules=NOTHING_KEPT, seed=seed)
     outcome = simulate(scenario)
     assert outcome.limited == 0, scenario
     assert_near_the_bound(outcome, scenario)
@@ -107,7 +106,7 @@ def test_clocks_off_by_two_minutes_make_no_difference(kind: Scenario, seed: int)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", TELLING_KINDS)
 def test_being_killed_every_two_minutes_makes_no_difference(kind: Scenario, seed: int) -> None:
-    scenario = replace(kind, kill_every_s=120.0, jobs=8_000, rules=NOTHING_KEPT, seed=seed)
+    scenario = replace(kind, kill_every_s=120.0, jobs=6_000, rules=NOTHING_KEPT, seed=seed)
     outcome = simulate(scenario)
     assert outcome.limited == 0, scenario
     assert_near_the_bound(outcome, scenario)
@@ -124,7 +123,7 @@ def test_a_greedy_competitor_gets_about_half_of_a_fixed_window(seed: int) -> Non
 
 @pytest.mark.parametrize("seed", [1])
 @pytest.mark.parametrize("rounding", [math.floor, math.ceil, round])
-@pytest.mark.parametrize("window_s", [2.0, 2.5, 4.0, 10.0])
+@pytest.mark.parametrize("window_s", [2.0, 2.5, 4.0])
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_windows_of_seconds_nobody_is_refused_alone(
     kind: Scenario, window_s: float, rounding: type[int], seed: int
@@ -150,7 +149,7 @@ def test_in_windows_of_seconds_nobody_is_refused_alone(
 
 
 @pytest.mark.parametrize("seed", [1])
-@pytest.mark.parametrize(("limit", "window_s"), [(600, 60.0), (1_000, 900.0), (15_000, 3_600.0)])
+@pytest.mark.parametrize(("limit", "window_s"), [(600, 60.0), (1_000, 900.0), (10_000, 3_600.0)])
 @pytest.mark.parametrize("kind", TELLING_KINDS)
 def test_other_limits_and_lengths_are_used_as_fully(kind: Scenario, limit: int, window_s: float, seed: int) -> None:
     scenario = replace(
@@ -161,11 +160,12 @@ def test_other_limits_and_lengths_are_used_as_fully(kind: Scenario, limit: int, 
     assert outcome.time_s <= 1.02 * lower_bound_s(scenario) + 2 + 4.4, scenario  # 2.2 s for each of two openings
 
 
-@pytest.mark.parametrize("policy", [NaiveBurst, EvenSpacing, HeadersAlone])
-def test_the_naive_policies_fail_where_the_shipped_one_does_not(policy: type[NaiveBurst]) -> None:
-    scenario = replace(FIXED, others=1_000, kill_every_s=120.0, jobs=8_000)
-    naive, ours = simulate(scenario, policy), simulate(scenario)
+def test_the_naive_policies_fail_where_the_shipped_one_does_not() -> None:
+    scenario = replace(FIXED, others=1_000, kill_every_s=120.0, jobs=6_000)
+    ours = simulate(scenario)
     assert ours.limited == 0
     assert ours.others_served >= 0.999
-    assert naive.limited > 0
-    assert naive.others_served < 0.999
+    for policy in (NaiveBurst, EvenSpacing, HeadersAlone):
+        naive = simulate(scenario, policy)
+        assert naive.limited > 0, policy
+        assert naive.others_served < 0.999, policy
