@@ -6,7 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint types unit bench test-sdk lock clean
+.PHONY: demo test lint types unit bench test-kill test-sdk lock clean
 
 demo: $(STAMP)
 	$(BIN)/labelmirror demo
@@ -26,6 +26,10 @@ unit: $(STAMP)
 # The figures of docs/figures.md, measured here and now.
 bench: $(STAMP)
 	$(BIN)/python -m bench
+
+# Death at every single write, and every fault on every single request; make test draws some of them.
+test-kill: $(STAMP)
+	EXHAUSTIVE=1 $(BIN)/python -m pytest -s tests/resilience
 
 # The official Pictograph SDKs against the stand-in, each in an environment of its own below .cache/.
 test-sdk: $(STAMP)

@@ -1,11 +1,10 @@
 """A run that is killed at any of its writes, and what the next one makes of what it left.
 
 Every write of two scenarios is a step: a call of the system that changes a file, or the end of a transaction. The
-deaths are drawn by seed; with EVERY_DEATH=1 in the environment (`make test-kill`) each step has one.
+deaths are drawn by seed; with EXHAUSTIVE=1 in the environment (`make test-kill`) each step has one.
 """
 
 import itertools
-import json
 import os
 import random
 import shutil
@@ -13,42 +12,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from labelmirror.standin import StandinOptions, serve
 from support.killing import Death, Driver, Ended, warm_driver
-from support.yard import Scene, Yard, sha256
+from support.yard import NOTHING, Held, Scene, Yard, check_interrupted, check_whole, is_working
 
 IMAGES = 8
 #: Deaths per scenario and moment where they are drawn.
-DRAWN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What a mirror holds when nobody disturbed it: files, and by image id the hashes and places of its two files."""
-
-    files: dict[str, bytes]
-    images: dict[str, str]
-    documents: dict[str, str]
-    places: dict[str, str]
-    state: dict[str, Any]
-
-    @classmethod
-    def by(cls, yard: Yard) -> "Held":
-        files, places = yard.files(), yard.places()
-        return cls(
-            files=files,
-            images={id_: sha256(files[f"images/{place}"]) for id_, place in places.items()},
-            documents={id_: sha256(files[f"annotations/{place}.json"]) for id_, place in places.items()},
-            places=places,
-            state=yard.state(),
-        )
-
-
-NOTHING = Held({}, {}, {}, {}, {})
+DRAWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +110,7 @@ async def _die_everywhere(
     assert not whole.killed
     shutil.rmtree(undisturbed.yard.folder)
     steps: Iterable[int] = itertools.count(1)
-    if os.environ.get("EVERY_DEATH") != "1":
+    if os.environ.get("EXHAUSTIVE") != "1":
         seed = request.config.getoption("--seed") or random.randrange(2**32)
         print(f"seed {seed}")
         steps = sorted(random.Random(seed).sample(range(1, len(whole.steps) + 1), DRAWN))
@@ -151,87 +124,17 @@ async def _die_everywhere(
             break
         deaths += 1
         where = f"killed {moment} step {step}, {ended.steps[-1]}"
-        recorded = _check_the_dead(here, victim, before, after, where)
+        recorded = check_interrupted(yard, here.scene.changed, before, after, where)
+        if yard.facts().get("last_sync_s") != victim.last_sync_s:
+            working = {path: found for path, found in yard.files().items() if is_working(path)}
+            assert working == {path: found for path, found in after.files.items() if is_working(path)}, where
         here.scene.standin.requests.clear()
         await completed(here.driver, yard)
-        _check_the_living(yard, before, after, where)
-        fetched = {entry.path.rpartition("/")[2] for entry in here.scene.standin.requests if "image" in entry.route}
-        assert not fetched & recorded, f"{where}: fetched again"
+        check_whole(yard, before, after, where)
+        assert not here.scene.fetched() & recorded, f"{where}: fetched again"
         shutil.rmtree(yard.folder)
     print(f"{deaths} deaths {moment} one of {len(whole.steps)} writes")
     assert deaths >= DRAWN - 1
-
-
-def _check_the_dead(here: Stage, victim: Victim, before: Held, after: Held, where: str) -> set[str]:
-    """What must hold at the moment of death; the images that are on record with their files."""
-    yard = victim.yard
-    files = {path: sha256(data) for path, data in yard.files().items()}
-    allowed = _versions(before, after)
-    for path, found in files.items():
-        if path.startswith(("images/", "annotations/")) and not path.rpartition("/")[2].startswith(".labelmirror-"):
-            assert found in allowed.get(path, ()), f"{where}: {path} is no whole version"
-    changed = here.scene.changed
-    for id_, place in before.places.items():
-        spots = {place, after.places.get(id_, place)}
-        if id_ != changed.deleted:
-            assert any(f"images/{spot}" in files for spot in spots), f"{where}: the image {place} is gone"
-            lost = id_ == changed.lost
-            assert lost or any(f"annotations/{spot}.json" in files for spot in spots), f"{where}: {place}.json is gone"
-    records = {row["image"]: row for row in yard.rows("images")}
-    recorded = set()
-    for id_, row in records.items():
-        spots = {place for place in (row["place"], row["next_place"]) if place is not None}
-        there = {files.get(f"images/{spot}") for spot in spots}
-        if row["condition"] == "intact" and id_ != changed.deleted:
-            assert row["sha256"] in there, f"{where}: {row['place']} is on record, not on disk"
-            recorded.add(id_)
-    for document in yard.rows("documents"):
-        id_, base = document["image"], document["base_content"]
-        if base is not None and base != before.documents.get(id_):
-            path = f"annotations/{records[id_]['place']}.json"
-            assert files.get(path) == base, f"{where}: base of {path} is on record before its file"
-    if yard.facts().get("last_sync_s") != victim.last_sync_s:
-        working = {path: sha256(data) for path, data in after.files.items() if _is_working(path)}
-        found_working = {path: found for path, found in files.items() if _is_working(path)}
-        assert found_working == working, f"{where}: recorded as done, and is not"
-    return recorded
-
-
-def _versions(before: Held, after: Held) -> dict[str, set[str]]:
-    """The hashes that each working file may have: those of its image's file, wherever it may be by now."""
-    allowed: dict[str, set[str]] = {}
-    for id_ in before.places | after.places:
-        for place in (held.places[id_] for held in (before, after) if id_ in held.places):
-            held_by = [held for held in (before, after) if id_ in held.places]
-            allowed.setdefault(f"images/{place}", set()).update(held.images[id_] for held in held_by)
-            allowed.setdefault(f"annotations/{place}.json", set()).update(held.documents[id_] for held in held_by)
-    return allowed
-
-
-def _is_working(path: str) -> bool:
-    return path.startswith(("images/", "annotations/"))
-
-
-def _is_kept(path: str) -> bool:
-    return path.startswith((".labelmirror/history/", ".labelmirror/trash/"))
-
-
-def _check_the_living(yard: Yard, before: Held, after: Held, where: str) -> None:
-    """What must hold after the next run: no difference from a mirror that was never disturbed, and no version lost."""
-    files = yard.files()
-    marker = json.loads(files.pop(".labelmirror/marker.json"))
-    assert marker["store_id"] == yard.facts()["store_id"], f"{where}: the marker is another store's"
-    expected = {path: data for path, data in after.files.items() if path != ".labelmirror/marker.json"}
-    for held in (files, expected):
-        for path in [path for path in held if _is_kept(path)]:
-            del held[path]
-    assert files == expected, f"{where}: {sorted(set(files.items()) ^ set(expected.items()))}"
-    state = yard.state()
-    for table, rows in after.state.items():
-        assert state[table] == rows, f"{where}: table {table}"
-    kept = yard.kept()
-    replaced = {data for path, data in before.files.items() if _is_working(path)} - set(files.values())
-    assert replaced <= kept, f"{where}: a former version is in neither history nor trash"
 
 
 async def test_a_directory_whose_claim_was_cut_off_is_claimed_by_the_next_run(tmp_path: Path) -> None:
