@@ -10,19 +10,20 @@ from typing import Final
 from anyio import to_thread
 from rich.text import Text
 
-from labelmirror.app import Workshop, open_local_mirror, open_mirror
+from labelmirror.app import open_local_mirror, open_mirror
 from labelmirror.cli import endings, shapes
 from labelmirror.cli.frame import Call
 from labelmirror.cli.output import printable, write_human
 from labelmirror.cli.shop import furnish
 from labelmirror.cli.telling import size
-from labelmirror.config import load
+from labelmirror.config import Config, load
 from labelmirror.engine import cycle
 from labelmirror.engine.cycle import CycleOptions
 from labelmirror.engine.status import ImageStanding, MirrorStanding, status
 from labelmirror.errors import DiskError, ExitCode, UsageError
 from labelmirror.model.report import MirrorReport
 from labelmirror.standin import Standin, StandinError, StandinOptions, serve
+from labelmirror.telemetry.logs import Masker
 
 #: The mirror's name, and that of its folder.
 MIRROR: Final = "harbour"
@@ -54,6 +55,26 @@ class Narrator:
             write_human(lambda: text)
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is done with the mirror. Bars go away with each act, so that the narrator has the terminal between them."""
+
+    config: Config
+    masker: Masker
+
+    async def sync(self, *, full_check: bool) -> MirrorReport:
+        """One sync."""
+        with furnish(self.config, self.masker, {}) as shop:
+            async with open_mirror(shop, MIRROR) as mirror:
+                return await cycle.sync(mirror, CycleOptions(full_check=full_check))
+
+    async def standing(self) -> MirrorStanding:
+        """How the mirror stands, with each image."""
+        with furnish(self.config, self.masker, {}) as shop:
+            async with open_local_mirror(shop, MIRROR) as mirror:
+                return await status(mirror, with_images=True)
+
+
 async def tell_story(call: Call, kind: str, images: int, folder: Path) -> ExitCode:
     """Run the whole demonstration in `folder`. Raises UsageError for a folder that holds something else."""
     narrator = Narrator(silent=call.as_json)
@@ -61,8 +82,8 @@ async def tell_story(call: Call, kind: str, images: int, folder: Path) -> ExitCo
         async with serve(StandinOptions(kind=kind, images=images, export_polls=0)) as standin:
             await to_thread.run_sync(_clear, folder)
             file = await to_thread.run_sync(_configure, folder, standin)
-            with furnish(load(file, {}), call.masker, {}) as shop:
-                report, standing = await _play(shop, standin, narrator, folder)
+            stage = Stage(load(file, {}), call.masker)
+            report, standing = await _play(stage, standin, narrator, folder)
     except StandinError as error:
         raise UsageError(str(error)) from error
     narrator.step("Look around")
@@ -85,7 +106,7 @@ async def tell_story(call: Call, kind: str, images: int, folder: Path) -> ExitCo
 
 
 async def _play(
-    shop: Workshop, standin: Standin, narrator: Narrator, folder: Path
+    stage: Stage, standin: Standin, narrator: Narrator, folder: Path
 ) -> tuple[MirrorReport, MirrorStanding]:
     """The four acts; the report of the last sync, and how the mirror stands after it."""
     world = standin.world
@@ -94,7 +115,7 @@ async def _play(
     narrator.say(f"A stand-in for {standin.kind} listens at {standin.url}; its configuration is {folder / CONFIG}")
 
     narrator.step("The first mirror")
-    first = await _sync(shop, full_check=False)
+    first = await stage.sync(full_check=False)
     narrator.say(
         f"{first.images.pulled} images ({size(first.images.size_bytes)}) and {first.documents.pulled} documents"
     )
@@ -102,9 +123,9 @@ async def _play(
     narrator.say(f"for {_requests(first)}{saved}.")
     narrator.say(f"They are ordinary files in {folder / MIRROR}")
     if first.error is not None:
-        return first, await _standing(shop)
+        return first, await stage.standing()
 
-    mine, theirs = _two_annotated((await _standing(shop)).images, standin)
+    mine, theirs = _two_annotated((await stage.standing()).images, standin)
     document = folder / MIRROR / mine.document_path
     before, after = await to_thread.run_sync(_edit, document)
     narrator.step("Two people edit")
@@ -113,13 +134,13 @@ async def _play(
     narrator.say(f"Somebody else, on the server: moves one shape in {theirs.name} of {theirs.directory or '/'}")
 
     narrator.step("An ordinary sync")
-    second = await _sync(shop, full_check=False)
+    second = await stage.sync(full_check=False)
     narrator.say(f"It cost {_requests(second)}. The listing shows no other image and no other number of annotations.")
     narrator.say("A moved shape shows in no listing; once a day, or when asked to, a full check finds it:")
 
     narrator.step("A sync with --full-check")
-    last = await _sync(shop, full_check=True)
-    standing = await _standing(shop)
+    last = await stage.sync(full_check=True)
+    standing = await stage.standing()
     narrator.say(f"It cost {_requests(last)}, and found {last.documents.pulled} document that the server changed:")
     narrator.say(f"{theirs.document_path}: the new version is here,")
     narrator.say(f"the old one is .labelmirror/history/{last.run}/{theirs.document_path}")
@@ -127,16 +148,6 @@ async def _play(
         if image.id == mine.id:
             narrator.say(f"{image.document_path}: {image.standing.value}: your edit is kept, and never reverted.")
     return last, standing
-
-
-async def _sync(shop: Workshop, *, full_check: bool) -> MirrorReport:
-    async with open_mirror(shop, MIRROR) as mirror:
-        return await cycle.sync(mirror, CycleOptions(full_check=full_check))
-
-
-async def _standing(shop: Workshop) -> MirrorStanding:
-    async with open_local_mirror(shop, MIRROR) as mirror:
-        return await status(mirror, with_images=True)
 
 
 def _two_annotated(images: list[ImageStanding], standin: Standin) -> tuple[ImageStanding, ImageStanding]:

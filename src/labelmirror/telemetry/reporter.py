@@ -1,8 +1,10 @@
 """Where the engine's facts go: log lines, and on a terminal progress bars."""
 
+import logging
+import sys
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 import structlog
 from rich.console import Console
@@ -67,14 +69,24 @@ class BarReporter:
             transient=True,
         )
         self._tasks: dict[tuple[str, Phase], TaskID] = {}
+        self._redirected: list[tuple[logging.StreamHandler[TextIO], TextIO]] = []
 
     def __enter__(self) -> Self:
         self._bars.start()
+        # The bars have put themselves in the place of standard error: log lines must go above them, not through them.
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.StreamHandler):
+                before = handler.setStream(sys.stderr)
+                if before is not None:
+                    self._redirected.append((handler, before))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        for handler, stream in self._redirected:
+            handler.setStream(stream)
+        self._redirected.clear()
         self._bars.stop()
 
     def emit(self, event: Event) -> None:
