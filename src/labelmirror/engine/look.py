@@ -126,7 +126,7 @@ async def _confirm_absent(run: Run, dataset: Dataset, pages: int) -> frozenset[s
 async def place_images(run: Run, *, move_files: bool) -> None:
     """Give every listed image a path, and let files follow images whose name or directory changed on the server."""
     state = run.mirror.state
-    # A move that something is in the way of halfway is ended before another one begins.
+    # A move that was stopped halfway is ended before another one begins.
     blocked = {move.new.id for move in await state.unfinished_moves()}
     after: tuple[str, str] | None = None
     while page := await state.unplaced(after, PAGE):
@@ -167,13 +167,17 @@ async def _move(run: Run, moves: Sequence[Move]) -> None:
         paths = [row.path for row in documents if row.key.image == move.new.id]
         pairs += [(path, places.moved_document(path, move.old.place, move.new.place)) for path in paths]
         here = await tree.stat_many([source for source, _ in pairs])
-        done = await tree.move(
-            [pair for pair, stat in zip(pairs, here, strict=True) if stat is not None and pair[0] != pair[1]]
-        )
-        if all(done):
+        there = await tree.stat_many([target for _, target in pairs])
+        going = [
+            (pair, target)
+            for pair, source, target in zip(pairs, here, there, strict=True)
+            if source is not None and pair[0] != pair[1]
+        ]
+        free = all(target is None for _, target in going)
+        if free and all(await tree.move([pair for pair, _ in going])):
             await state.record_images([move.new])
         else:
-            if not any(done):
+            if not free:
                 await state.record_images([move.old])
             message = f"was renamed on the server; its files cannot follow to {move.new.place}: something is in the way"
             run.fail(DocumentKey(move.new.id), move.old.path, Stage.PULL, "move_blocked", message)

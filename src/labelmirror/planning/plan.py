@@ -24,7 +24,7 @@ class Look:
     """What a look at the server established, beside the rows.
 
     `complete` says that the listing is proven to be whole; `confirmed_absent` are the images whose absence was
-    confirmed a second time. A weak token says nothing about a document that was last read before `distrust_before_s`.
+    confirmed a second time. A weak token says nothing about a document that was last read at `distrust_before_s` or before.
     Times are wall-clock seconds.
     """
 
@@ -76,7 +76,7 @@ def _reading_holds(seen: RemoteSeen, look: Look) -> bool:
 
 def _token_holds(then: Token | None, now: Token | None, read_at_s: float, look: Look) -> bool:
     """Whether an equal token lets a former reading stand for what the server holds now."""
-    return then is not None and then == now and (then.strong or read_at_s >= look.distrust_before_s)
+    return then is not None and then == now and (then.strong or read_at_s > look.distrust_before_s)
 
 
 @dataclass(frozen=True, slots=True)
