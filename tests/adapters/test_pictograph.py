@@ -184,15 +184,6 @@ async def test_more_images_than_one_answer_has_links_for_are_asked_for_by_status
 # --- listings ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_row_is_kept_for_composing_without_its_links() -> None:
-    async with opened() as (_, provider):
-        rows, _ = await listed(provider, await provider.dataset(HARBOUR))
-        for row in rows:
-            assert "http" not in json.dumps(row.extra)
-            assert "/api/" not in json.dumps(row.extra)
-            assert row.extra["id"] == row.id
-
-
 @pytest.mark.parametrize("lost", ["id", "filename"])
 def test_a_row_without_identity_breaks_the_contract(lost: str) -> None:
     row = {"id": "a", "filename": "a.jpg"}

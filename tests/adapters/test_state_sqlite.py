@@ -222,14 +222,12 @@ async def _live(rng: random.Random, *states: MirrorState) -> None:
             case 3:
                 await state.add_readings([(read, token) for read in readings], 3.0)
             case 4:
-                await state.drop_readings(keys)
+                await state.forget_documents(keys[:1])
             case 5 | 6:
                 await state.record_images(records)
             case 7:
                 await state.add_readings([(read, token) for read in readings], 3.0)
-                await state.record_documents(
-                    [DocumentRecorded(read.key, "", base_of(read), local) for read in readings]
-                )
+                await state.record_documents([DocumentRecorded(read.key, base_of(read), local) for read in readings])
             case 8:
                 await state.record_local(
                     [(key, rng_local) for key, rng_local in zip(keys, [local, None, local, None], strict=False)]

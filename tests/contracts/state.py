@@ -29,7 +29,7 @@ TOKEN = Token("t 1", strong=True)
 
 def listed(id_: str, name: str = "", directory: str = "", *sets: str, token: Token | None = TOKEN) -> ListedImage:
     documents = tuple(ListedDocument(set_, token) for set_ in sets or ("",))
-    return ListedImage(id_, directory, name or f"{id_}.jpg", "new", 10, 2, 3, "md5", 1, documents, {"k": [1, None]})
+    return ListedImage(id_, directory, name or f"{id_}.jpg", "new", 10, 2, 3, "md5", 1, documents)
 
 
 def record(id_: str, place: str = "") -> ImageRecord:
@@ -60,9 +60,7 @@ async def settle(state: MirrorState, id_: str, data: bytes = b"{}") -> DocumentR
     read = reading(id_, data)
     await state.record_images([record(id_)])
     await state.add_readings([(read, TOKEN)], 5.0)
-    done = DocumentRecorded(
-        read.key, f"annotations/{id_}.jpg.json", base_of(read), LocalFile(stat(), read.digest, read.counts)
-    )
+    done = DocumentRecorded(read.key, base_of(read), LocalFile(stat(), read.digest, read.counts))
     await state.record_documents([done])
     return done
 
@@ -165,14 +163,6 @@ class StateContract:
         assert first[0].remote is not None
         assert first[0].remote.read_token == TOKEN
 
-    async def test_a_dropped_reading_is_gone(self, state: MirrorState) -> None:
-        await list_all(state, listed("a"))
-        await state.record_images([record("a")])
-        await state.add_readings([(reading("a"), TOKEN)], 7.0)
-        await state.drop_readings([DocumentKey("a"), DocumentKey("unknown")])
-        (row,) = await state.document_rows(None, 10)
-        assert row.remote == RemoteSeen(TOKEN, empty=False)
-
     async def test_recording_a_document_makes_it_base_and_drops_its_reading(self, state: MirrorState) -> None:
         await list_all(state, listed("a"))
         done = await settle(state, "a")
@@ -182,7 +172,7 @@ class StateContract:
 
     async def test_a_base_is_refused_whose_content_is_nowhere(self, state: MirrorState) -> None:
         await state.record_images([record("a")])
-        unknown = DocumentRecorded(DocumentKey("a"), "p", base_of(reading("a")), LocalFile(stat(), None, {}))
+        unknown = DocumentRecorded(DocumentKey("a"), base_of(reading("a")), LocalFile(stat(), None, {}))
         with pytest.raises(AssertionError):
             await state.record_documents([unknown])
         assert await state.document_rows(None, 10) == []
@@ -203,7 +193,7 @@ class StateContract:
         old, new, none = content_id(b"old"), content_id(b"new"), ContentId("none")
         await state.compact()
         assert await state.contents([old, new, none]) == {old: b"old", new: b"new"}
-        await state.drop_readings([DocumentKey("a")])
+        await state.record_checked([(DocumentKey("a"), None, 6.0)])
         await state.compact()
         assert await state.contents([old, new]) == {old: b"old"}
         await state.forget_documents([DocumentKey("a")])

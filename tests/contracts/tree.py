@@ -134,12 +134,6 @@ class TreeContract:
         person.edit("notes.txt", b"not the mirror's")
         assert await walked(tree) == sorted(paths)
 
-    async def test_a_kept_file_stays_and_is_in_history(self, tree: WorkingTree, person: Person) -> None:
-        await put(tree, A, b"one")
-        await tree.keep([A, C], run=RUN)
-        assert person.files() == {A: b"one"}
-        assert person.history() == {(RUN, A): [b"one"]}
-
     async def test_retired_files_are_in_the_trash(self, tree: WorkingTree, person: Person) -> None:
         stats = [await put(tree, path, path.encode()) for path in (A, C)]
         assert list(await tree.retire([(A, stats[0]), (B, stats[0]), (C, stats[1])], run=RUN)) == [True, True, True]

@@ -112,7 +112,7 @@ def recording_base_before_the_file() -> Iterator[None]:
         for plan in plans:
             base = pull._base_of(plan.row)
             local = LocalFile(stat, base.digest, base.counts)
-            records.append(DocumentRecorded(plan.row.key, plan.row.path, base, local))
+            records.append(DocumentRecorded(plan.row.key, base, local))
         if records:
             await run.mirror.state.record_documents(records)
         return await honest(run, plans)

@@ -120,11 +120,6 @@ class MemoryState:
                 held.contents[content] = reading.data
                 held.readings[reading.key] = _Read(reading.digest, content, reading.counts, token, at_s)
 
-    async def drop_readings(self, keys: Sequence[DocumentKey]) -> None:
-        with self.change("drop_readings") as held:
-            for key in keys:
-                held.readings.pop(key, None)
-
     async def unlisted(self) -> Sequence[str]:
         return sorted(self.held.records.keys() - self.held.listed.keys())
 

@@ -125,12 +125,6 @@ class MemoryTree:
     async def place(self, placements: Sequence[Placement]) -> Sequence[Placed]:
         return [self._place(placement) for placement in placements]
 
-    async def keep(self, paths: Sequence[str], *, run: str) -> None:
-        for path in self._present(paths):
-            self.fault("tree.keep:before", path)
-            self._keep(path, run)
-            self.fault("tree.keep:after", path)
-
     async def retire(self, files: Sequence[tuple[str, FileStat]], *, run: str) -> Sequence[bool]:
         return [self._retire(path, stat, run) for path, stat in files]
 

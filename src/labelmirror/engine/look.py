@@ -197,7 +197,7 @@ async def _recover(run: Run) -> None:
         after = rows[-1].key
         fresh = await with_present_files(run.mirror, rows)
         written = [
-            DocumentRecorded(row.key, row.path, read_base(row.remote), row.local)
+            DocumentRecorded(row.key, read_base(row.remote), row.local)
             for row in fresh
             if row.local is not None and row.remote is not None and row.local.digest == row.remote.read_digest
         ]

@@ -68,7 +68,7 @@ async def _settle(run: Run, plans: Sequence[DocumentPlan]) -> None:
 async def _adopt(run: Run, plans: Sequence[DocumentPlan]) -> int:
     """Both sides hold the same already: that is base now."""
     records = [
-        DocumentRecorded(plan.row.key, plan.row.path, read_base(plan.row.remote), plan.row.local)
+        DocumentRecorded(plan.row.key, read_base(plan.row.remote), plan.row.local)
         for plan in plans
         if plan.outcome is Outcome.ADOPT and plan.row.local is not None and plan.row.remote is not None
     ]
@@ -98,7 +98,7 @@ async def _pull(run: Run, plans: Sequence[DocumentPlan]) -> int:
             run.fail(row.key, image_path(row.place), Stage.PULL, "changed_meanwhile", message)
             await mirror.state.record_local([(row.key, await read_local(mirror, row.path))])
             continue
-        records.append(DocumentRecorded(row.key, row.path, base, LocalFile(result.stat, base.digest, base.counts)))
+        records.append(DocumentRecorded(row.key, base, LocalFile(result.stat, base.digest, base.counts)))
     if records:
         await mirror.state.record_documents(records)
     return len(records)

@@ -51,7 +51,7 @@ class ListedImage:
 
     `directory` uses "/" between parts and is "" for the root. `size_bytes`, `width_px` and `height_px` are None where
     the server does not say. `md5` is the server's content hash in hex, where it has one. `annotations` is the number of
-    annotations that the listing claims. `extra` is the server's row, for composing documents; never links that expire.
+    annotations that the listing claims.
     """
 
     id: str
@@ -64,7 +64,6 @@ class ListedImage:
     md5: str | None
     annotations: int | None
     documents: tuple[ListedDocument, ...]
-    extra: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ class DocumentRecorded:
     """A document that both sides now hold: base and the local file as it was placed or found."""
 
     key: DocumentKey
-    path: str
     base: Base
     local: LocalFile
 
@@ -63,10 +62,6 @@ class MirrorState(Protocol):
 
     async def add_readings(self, readings: Sequence[tuple[Reading, Token | None]], at_s: float) -> None:
         """Put readings on record with the token that the listing shows for them; a content equal to base is not stored twice."""
-        ...
-
-    async def drop_readings(self, keys: Sequence[DocumentKey]) -> None:
-        """Forget readings that are no longer to be relied on."""
         ...
 
     async def unlisted(self) -> Sequence[str]:

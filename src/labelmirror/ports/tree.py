@@ -123,10 +123,6 @@ class WorkingTree(Protocol):
         """Put files in place: temporary file in the same folder, hash, fsync, history, rename; then fsync the folders."""
         ...
 
-    async def keep(self, paths: Sequence[str], *, run: str) -> None:
-        """Link the present versions of these files into history; missing ones are skipped."""
-        ...
-
     async def retire(self, files: Sequence[tuple[str, FileStat]], *, run: str) -> Sequence[bool]:
         """Move files to the trash under `run`, unless they are no longer as they were; emptied folders are removed.
 

@@ -176,9 +176,6 @@ class SqliteMirrorState:
 
         await self._database.write(work)
 
-    async def drop_readings(self, keys: Sequence[DocumentKey]) -> None:
-        await self._write_all("drop_reading", self._keys(keys))
-
     async def unlisted(self) -> Sequence[str]:
         return [inside(image) for (image,) in await self._rows(SQL["unlisted"], {})]
 

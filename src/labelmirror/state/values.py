@@ -121,7 +121,7 @@ def listed_out(image: ListedImage, fold: str) -> tuple[Column, ...]:
         fold,
         origin_out(image.directory, image.name),
         outside(image.status) if image.status is not None else None,
-        to_json([*numbers, documents, image.extra]),
+        to_json([*numbers, documents]),
     )
 
 
@@ -129,7 +129,7 @@ def listed_in(id_: bytes, row: Row) -> ListedImage:
     """A row from (origin, status, rest)."""
     origin, status, rest = row
     directory, name = json.loads(origin)
-    size_bytes, width_px, height_px, md5, annotations, documents, extra = json.loads(rest)
+    size_bytes, width_px, height_px, md5, annotations, documents = json.loads(rest)
     return ListedImage(
         inside(id_),
         directory,
@@ -144,7 +144,6 @@ def listed_in(id_: bytes, row: Row) -> ListedImage:
             ListedDocument(set_, Token(*token) if token is not None else None, empty)
             for set_, token, empty in documents
         ),
-        extra,
     )
 
 

@@ -63,15 +63,6 @@ class DirectoryTree:
     async def place(self, placements: Sequence[Placement]) -> Sequence[Placed]:
         return await self._run(lambda folders: batches.place(folders, placements))
 
-    async def keep(self, paths: Sequence[str], *, run: str) -> None:
-        def work(folders: Folders) -> None:
-            for path in paths:
-                with disk_errors(path):
-                    batches.keep(folders, path, HISTORY, run)
-            folders.sync()
-
-        await self._run(work)
-
     async def retire(self, files: Sequence[tuple[str, FileStat]], *, run: str) -> Sequence[bool]:
         return await self._run(lambda folders: batches.retire(folders, files, run))
 

@@ -48,7 +48,6 @@ def image_of(value: JsonValue, *, where: str) -> ListedImage:
         md5=md5.lower() if isinstance(md5, str) and _MD5.fullmatch(md5) else None,
         annotations=read.annotation_count,
         documents=(ListedDocument("", _token(row), empty=read.annotation_count == 0),),
-        extra={key: item for key, item in row.items() if not key.endswith("_url") and key != "annotations"},
     )
 
 
