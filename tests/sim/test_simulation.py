@@ -138,7 +138,7 @@ def forgetting_what_a_dead_run_wrote() -> Iterator[None]:
     async def nothing(_run: Run) -> None:
         return
 
-    with patch.object(look, "_recover", nothing):
+    with patch.object(look, "recover", nothing):
         yield
 
 

@@ -1,6 +1,6 @@
 """Look at the mirror's files: cheaply where their stat is the recorded one, into them where it is not."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, LocalMirror, Mirror, Run, image_path, local_file
@@ -10,14 +10,18 @@ from labelmirror.model.events import Phase
 from labelmirror.model.rows import DocumentRow, FileStat, ImageCondition, ImageRecord, ImageRow, LocalFile
 
 
-async def scan(run: Run) -> None:
-    """Bring the local side on record: documents, images, and files that belong to nothing."""
+async def scan(run: Run, seen: Callable[[Sequence[DocumentRow]], Awaitable[None]]) -> None:
+    """Bring the local side on record: documents, images, and files that belong to nothing.
+
+    `seen` is handed each page of documents on the way: a pass over all rows is worth sharing.
+    """
     mirror = run.mirror
     with run.phase(Phase.SCANNING) as progress:
         present = 0
         if mirror.policy.content.annotations:
             async for documents in document_pages(mirror.state):
                 present += await _scan_documents(mirror, documents)
+                await seen(documents)
                 progress.add(len(documents))
         if mirror.policy.content.images:
             async for images in image_pages(mirror.state):

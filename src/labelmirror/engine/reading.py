@@ -1,0 +1,137 @@
+"""Read the documents that may have changed, in the cheapest way, and put what was read on record."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from labelmirror.engine.mirror import Run
+from labelmirror.engine.rows import document_pages
+from labelmirror.errors import BudgetSpent, KeyRefused, Limited, RemoteError, Unavailable
+from labelmirror.model.events import Phase
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.remote import Dataset, ListedImage, Reading, ReadProblem, ReadWay, Token
+from labelmirror.model.rows import DocumentRow
+from labelmirror.model.trouble import Stage
+from labelmirror.planning.plan import Look, remote_view
+from labelmirror.planning.strategy import rank_ways
+
+#: Readings are put on record in batches of this many.
+READING_BATCH = 500
+#: Documents of an archive whose number of annotations is not the listing's are read again singly, up to this many.
+REREADS_MIN, REREADS_PERCENT = 20, 1
+
+#: Errors that end a run: another way of reading would meet them as well.
+RUN_ENDING = (KeyRefused, Limited, BudgetSpent, Unavailable)
+
+
+@dataclass(slots=True)
+class Readings:
+    """Reading the documents that may have changed. `wanted` are those that are still to be read."""
+
+    run: Run
+    dataset: Dataset
+    looked: Look
+    wanted: int = 0
+
+    async def note_empty(self, rows: Sequence[DocumentRow]) -> None:
+        """Put documents that the listing shows to be empty on record as read, and count those still to be read."""
+        state, provider = self.run.mirror.state, self.run.mirror.provider
+        needed = [row for row in rows if self._is_wanted(row)]
+        empty = {row.key for row in needed if row.remote is not None and row.remote.empty}
+        self.wanted += len(needed) - len(empty)
+        if not empty:
+            return
+        readings = [
+            (provider.empty(self.dataset, image, document), document.token)
+            for image in await state.listed(sorted({key.image for key in empty}))
+            for document in image.documents
+            if DocumentKey(image.id, document.set) in empty
+        ]
+        await state.add_readings(readings, self.run.mirror.clock.now_s())
+
+    async def read(self) -> tuple[str, ...]:
+        """Read what is wanted, in the cheapest way that the server allows; the names of the ways used."""
+        if self.wanted == 0:
+            return ()
+        used: list[str] = []
+        problems: dict[DocumentKey, ReadProblem] = {}
+        for way in rank_ways(await self.run.mirror.provider.read_ways(self.dataset), self.wanted):
+            used.append(way.name)
+            try:
+                problems |= await self._read_in(way)
+            except RUN_ENDING:
+                raise
+            except RemoteError as error:
+                self.run.notice(
+                    "way_refused", f"Reading by {way.name} did not work ({error.message}); trying another way."
+                )
+            await self._count()
+            if self.wanted == 0:
+                break
+        if self.wanted:
+            await self._report_unread(problems)
+        return tuple(used)
+
+    def _is_wanted(self, row: DocumentRow) -> bool:
+        return row.listed and self.run.mirror.policy.selects(row.status) and remote_view(row, self.looked).needs_reading
+
+    async def _count(self) -> None:
+        self.wanted = 0
+        async for page in document_pages(self.run.mirror.state):
+            self.wanted += sum(self._is_wanted(row) for row in page)
+
+    async def _wanted_images(self) -> AsyncIterator[ListedImage]:
+        async for page in document_pages(self.run.mirror.state):
+            ids = dict.fromkeys(row.key.image for row in page if self._is_wanted(row))
+            for image in await self.run.mirror.state.listed(list(ids)):
+                yield image
+
+    async def _read_in(self, way: ReadWay) -> dict[DocumentKey, ReadProblem]:
+        """Read in one way and put the readings on record; what could not be read, and why."""
+        problems: dict[DocumentKey, ReadProblem] = {}
+        batch: list[Reading] = []
+        rereads = max(REREADS_MIN, self.wanted * REREADS_PERCENT // 100) if way.covers_all else 0
+        with self.run.phase(Phase.READING, self.wanted) as progress:
+            async for reading in self.run.mirror.provider.read(self.dataset, way, self._wanted_images()):
+                if reading.problem is not None:
+                    problems[reading.key] = reading.problem
+                    continue
+                batch.append(reading)
+                if len(batch) >= READING_BATCH:
+                    rereads -= await self._record(batch, way, rereads)
+                    progress.add(len(batch))
+                    batch = []
+            await self._record(batch, way, rereads)
+            progress.add(len(batch))
+        return problems
+
+    async def _record(self, batch: Sequence[Reading], way: ReadWay, rereads: int) -> int:
+        """Put a batch of readings on record; how many were left out so that they are read again singly.
+
+        An archive may have been made before the listing: where the numbers of annotations differ, the document is read
+        again, or, where that would be too many, its token is left open so that the next run reads it.
+        """
+        state = self.run.mirror.state
+        listed = {image.id: image for image in await state.listed([reading.key.image for reading in batch])}
+        kept: list[tuple[Reading, Token | None]] = []
+        left_out = 0
+        for reading in batch:
+            image = listed.get(reading.key.image)
+            if image is None:
+                continue
+            token = next((document.token for document in image.documents if document.set == reading.key.set), None)
+            if way.covers_all and image.annotations not in {None, sum(reading.counts.values())}:
+                if left_out < rereads:
+                    left_out += 1
+                    continue
+                token = None
+            kept.append((reading, token))
+        await state.add_readings(kept, self.run.mirror.clock.now_s())
+        return left_out
+
+    async def _report_unread(self, problems: Mapping[DocumentKey, ReadProblem]) -> None:
+        missing = ReadProblem("unread", "the server did not give its annotations")
+        async for page in document_pages(self.run.mirror.state):
+            for row in page:
+                if self._is_wanted(row):
+                    problem = problems.get(row.key, missing)
+                    self.run.fail(row.key, row.path, Stage.PULL, problem.code, problem.message)
