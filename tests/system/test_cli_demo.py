@@ -1,0 +1,41 @@
+"""The demonstration as a process: it tells the truth, can be told again, and leaves strangers' folders alone."""
+
+import json
+from pathlib import Path
+
+from support.cli import labelmirror
+
+
+def test_it_mirrors_keeps_an_edit_and_finds_the_other_one_and_can_be_run_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        ended = labelmirror("demo", "--images", "10", "--json", cwd=tmp_path)
+        assert ended.exit_code == 0, ended
+        (mirror,) = ended.answer["mirrors"]
+        assert mirror["outcome"] == "synced"
+        assert (mirror["images"]["total"], mirror["documents"]["pulled"]) == (10, 1)
+        assert len(ended.stdout.splitlines()) == 1
+        status = labelmirror("status", "--json", "--config", "demo-mirror/labelmirror.toml", cwd=tmp_path)
+        (standing,) = status.answer["mirrors"]
+        assert (standing["state"], standing["counts"]["ahead"]) == ("ahead", 1)
+    history = tmp_path / "demo-mirror" / "harbour" / ".labelmirror" / "history"
+    (old,) = history.rglob("*.json")
+    assert json.loads(old.read_bytes())["annotations"]
+
+
+def test_it_says_in_words_what_happens(tmp_path: Path) -> None:
+    ended = labelmirror("demo", "--dir", "shown", cwd=tmp_path)
+    assert ended.exit_code == 0, ended
+    assert ended.stderr == ""
+    titles = [line for line in ended.stdout.splitlines() if line[:1].isdigit()]
+    assert [title.partition(". ")[0] for title in titles[:6]] == ["1", "2", "3", "4", "5", "6"]
+    assert "your edit is kept" in ended.stdout
+    assert "labelmirror status --images --config shown/labelmirror.toml" in ended.stdout
+
+
+def test_it_leaves_a_folder_alone_that_holds_something_else(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "harbour").write_text("mine")
+    (tmp_path / "precious" / "labelmirror.toml").write_text("version = 1\n")
+    ended = labelmirror("demo", "--dir", "precious", "--json", cwd=tmp_path)
+    assert (ended.exit_code, ended.answer["error"]["code"]) == (2, "usage")
+    assert (tmp_path / "precious" / "harbour").read_text() == "mine"
