@@ -194,3 +194,24 @@ def test_a_waiter_cancelled_at_the_gate_gives_its_place_on() -> None:
                 pass
 
     run_virtual(main())
+
+
+def test_a_far_server_that_bears_it_is_used_at_full_width_after_a_few_answers() -> None:
+    controller, now_s, answers = Concurrency(most=32), 0.0, 0
+    while controller.limit < 32:
+        running = controller.limit
+        now_s += 0.03
+        for _ in range(running):
+            controller = controller.after(Load.SERVED, latency_s=0.03, running=running, now_s=now_s)
+            answers += 1
+        assert answers < 200
+
+
+def test_the_first_sign_of_load_ends_the_doubling() -> None:
+    controller = Concurrency(most=64)
+    for _ in range(10):
+        controller = controller.after(Load.SERVED, latency_s=0.03, running=2, now_s=1.0)
+    assert controller.limit == 4
+    for _ in range(10):
+        controller = controller.after(Load.SERVED, latency_s=0.3, running=4, now_s=2.0)
+    assert (controller.limit, controller.opening) == (2, False)

@@ -2,7 +2,8 @@
 
 The controller is pure: it compares the median latency of a short stretch with the best median of late; while answers
 are quick the limit grows by a little each stretch, when they queue it shrinks in proportion, and an error cuts it at
-most once a second. The idea is Netflix's gradient limiter; the tolerance lets a server be half again as slow as at its
+most once a second. At first, until there is a sign of either, it doubles with every few answers: a run over thousands
+of files would else be half over before it is up to speed. The idea is Netflix's gradient limiter; the tolerance lets a server be half again as slow as at its
 best. The breaker is the client-side throttling of Google's SRE book: it refuses locally once a server accepts less
 than half of what it is sent. The gate is the only part that waits.
 """
@@ -56,6 +57,7 @@ class Concurrency:
     stretch_from_s: float | None = None
     medians: tuple[tuple[float, float], ...] = ()  # (time, median latency), both in seconds, oldest first
     cut_until_s: float = 0.0
+    opening: bool = True
 
     @property
     def limit(self) -> int:
@@ -67,18 +69,24 @@ class Concurrency:
         if load is Load.FAILED:
             if now_s < self.cut_until_s:
                 return self
-            return replace(self, level=max(1.0, self.level * _CUT), cut_until_s=now_s + _CUT_EVERY_S)
+            level = max(1.0, self.level * _CUT)
+            return replace(self, level=level, cut_until_s=now_s + _CUT_EVERY_S, opening=False)
         latencies_s = (*self.latencies_s, latency_s)
         from_s = now_s if self.stretch_from_s is None else self.stretch_from_s
-        if len(latencies_s) < _STRETCH_ANSWERS or now_s - from_s < _STRETCH_S:
+        least_s = 0.0 if self.opening else _STRETCH_S
+        if len(latencies_s) < max(_STRETCH_ANSWERS, self.limit) or now_s - from_s < least_s:
             # A fast server answers hundreds of times in a stretch; the latest are enough for a median.
             return replace(self, latencies_s=latencies_s[-10 * _STRETCH_ANSWERS :], stretch_from_s=from_s)
         median_s = sorted(latencies_s)[len(latencies_s) // 2]
         medians = (*(entry for entry in self.medians if entry[0] >= now_s - _MEMORY_S), (now_s, median_s))
         best_s = min(median for _, median in medians)
         gradient = max(0.5, min(1.0, _TOLERANCE * best_s / max(median_s, 1e-9)))
-        level = self.level
-        if gradient < 1 or 2 * running >= self.limit:  # growing what is not used would say nothing
+        level, opening = self.level, self.opening and gradient == 1
+        if opening and 2 * running >= self.limit:
+            level *= 2
+        elif self.opening and not opening:
+            level /= 2  # the last doubling was too much
+        elif gradient < 1 or 2 * running >= self.limit:  # growing what is not used would say nothing
             level += _SMOOTHING * (level * gradient + _GROWTH - level)
         return replace(
             self,
@@ -86,6 +94,7 @@ class Concurrency:
             latencies_s=(),
             stretch_from_s=now_s,
             medians=medians,
+            opening=opening,
         )
 
 
