@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from labelmirror.model.document import JsonObject, digest_of
-from labelmirror.planning.merge import Keyed, Merged, difference, merge
+from labelmirror.model.keyed import Keyed
+from labelmirror.planning.merge import Merged, difference, merge
 
 CASES = 100_000
 

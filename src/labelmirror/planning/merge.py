@@ -7,16 +7,8 @@ merge(B,X,B)=X, merge(B,X,X)=X, symmetric up to order, nothing invented, nothing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from labelmirror.model.document import Digest, JsonObject
-
-
-@dataclass(frozen=True, slots=True)
-class Keyed:
-    """One annotation of a document: its key there, the digest of its canonical form, and itself, carried verbatim."""
-
-    key: str
-    digest: Digest
-    value: JsonObject
+from labelmirror.model.document import JsonObject
+from labelmirror.model.keyed import Keyed
 
 
 @dataclass(frozen=True, slots=True)

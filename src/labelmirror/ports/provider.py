@@ -8,8 +8,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from labelmirror.errors import InvalidDocument
 from labelmirror.model.document import Counts, Digest, Document, JsonObject, JsonValue
-from labelmirror.model.keys import DatasetRef
+from labelmirror.model.keyed import Keyed
+from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.remote import (
     Capabilities,
     Dataset,
@@ -21,6 +23,7 @@ from labelmirror.model.remote import (
     ReadWay,
     Traffic,
 )
+from labelmirror.model.saving import Save, SaveResult
 
 
 class DocumentFormat(Protocol):
@@ -40,6 +43,17 @@ class DocumentFormat(Protocol):
 
     def counts(self, document: Document) -> Counts:
         """How many annotations of each category it has."""
+        ...
+
+    def keyed(self, document: Document) -> Sequence[Keyed]:
+        """The annotations with the keys by which they are merged, in the document's order.
+
+        Raises InvalidDocument where two have one key.
+        """
+        ...
+
+    def with_annotations(self, document: Document, annotations: Sequence[JsonObject]) -> Document:
+        """The same document around another list of annotations; what counts them is brought in line."""
         ...
 
 
@@ -139,6 +153,18 @@ class Provider(Protocol):
 
     def empty(self, dataset: Dataset, image: ListedImage, document: ListedDocument) -> Reading:
         """The document of an image of which the listing says that it has no annotation. Pure."""
+        ...
+
+    async def problems(self, dataset: Dataset, key: DocumentKey, data: bytes) -> Sequence[InvalidDocument]:
+        """Why a working document cannot be saved as it is; empty if it can. Looks at it only, sends nothing."""
+        ...
+
+    async def save_many(self, dataset: Dataset, saves: Sequence[Save]) -> Sequence[SaveResult]:
+        """Overwrite documents on the server, in as few requests as it allows; a result for each save, in their order.
+
+        One bad document never stops the others. Nothing is ever sent again whose effect is not known: that save's answer
+        is UNKNOWN. Raises RoleRefused, KeyRefused, Limited or BudgetSpent before anything of the batch was sent.
+        """
         ...
 
     def images(self, dataset: Dataset, wanted: int) -> AbstractAsyncContextManager[ImageSource]:

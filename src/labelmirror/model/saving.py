@@ -1,0 +1,82 @@
+"""Saves: what is sent to a server, what it answered, and the record by which it can be understood and undone."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from labelmirror.model.document import ContentId, Digest, Document
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.remote import ListedImage, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """One full overwrite to be sent. `wanted` is the document that the server shall hold, `expected` what it was just
+    read to hold. The idempotency key belongs to this one save and its retries, never to its content.
+    """
+
+    key: DocumentKey
+    image: ListedImage
+    wanted: Document
+    expected: Reading
+    idempotency_key: str
+
+
+class SaveAnswer(Enum):
+    """What came back for a save."""
+
+    #: The server says that it did it. A claim: reading back decides.
+    CLAIMED = "claimed"
+    #: The server refused the content; nothing was changed.
+    REFUSED = "refused"
+    #: The image is not there.
+    GONE = "gone"
+    #: No answer, or one that says nothing: it may have been done or not.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveResult:
+    """The answer to one save. `previous_count` is how many annotations the server says that it overwrote, None if it
+    does not say; `stored` what it says that it holds now, None if it does not say.
+    """
+
+    key: DocumentKey
+    answer: SaveAnswer
+    previous_count: int | None = None
+    stored: Reading | None = None
+    message: str = ""
+
+
+class SaveOutcome(Enum):
+    """How a save ended, as history shows it."""
+
+    OPEN = "open"
+    SAVED = "saved"
+    REFUSED = "refused"
+    NOT_APPLIED = "not_applied"
+    #: It was done, and a save of somebody else was overwritten by it.
+    FOREIGN_OVERWRITTEN = "foreign_save_overwritten"
+    #: Something else is there now.
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveRecord:
+    """The undo record of one save, durable before it is sent. Contents name stored documents: `base` is what both sides
+    last agreed on, `before` what the server held, `body` what was sent. `at_s` is wall-clock time.
+    """
+
+    id: str
+    run: str
+    key: DocumentKey
+    image: str
+    at_s: float
+    base: ContentId | None
+    before: ContentId
+    before_digest: Digest
+    body: ContentId
+    body_digest: Digest
+    idempotency_key: str
+    previous_count: int
+    new_count: int
+    outcome: SaveOutcome = SaveOutcome.OPEN
