@@ -22,6 +22,15 @@ class Content(Enum):
         return self is not Content.IMAGES
 
 
+class OnConflict(Enum):
+    """What happens to a document that both sides changed and that does not merge cleanly; HOLD does not even merge."""
+
+    MERGE = "merge"
+    HOLD = "hold"
+    REMOTE = "remote"
+    LOCAL = "local"
+
+
 class OnRemoteDelete(Enum):
     """What happens to local files whose image the server no longer has."""
 
@@ -35,6 +44,8 @@ class MirrorPolicy:
 
     content: Content = Content.ALL
     push: bool = False
+    on_conflict: OnConflict = OnConflict.MERGE
+    push_window_s: float = 10.0
     on_remote_delete: OnRemoteDelete = OnRemoteDelete.TRASH
     statuses: frozenset[str] | None = None
     full_check_every_s: float = 24 * 3600.0

@@ -77,6 +77,7 @@ class SaveRecord:
     body: ContentId
     body_digest: Digest
     idempotency_key: str
-    previous_count: int
+    read_count: int
     new_count: int
+    previous_count: int | None = None
     outcome: SaveOutcome = SaveOutcome.OPEN

@@ -155,6 +155,10 @@ class Provider(Protocol):
         """The document of an image of which the listing says that it has no annotation. Pure."""
         ...
 
+    def reread(self, dataset: Dataset, images: Sequence[ListedImage]) -> AsyncIterator[Reading]:
+        """Read these documents now, one by one and in this order, ahead of all bulk work: a save follows."""
+        ...
+
     async def problems(self, dataset: Dataset, key: DocumentKey, data: bytes) -> Sequence[InvalidDocument]:
         """Why a working document cannot be saved as it is; empty if it can. Looks at it only, sends nothing."""
         ...

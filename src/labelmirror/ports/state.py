@@ -13,6 +13,7 @@ from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import ListedImage, Reading, Token
 from labelmirror.model.rows import Base, DocumentRow, ImageRecord, ImageRow, LocalFile, MirrorFacts, Move, Unplaced
 from labelmirror.model.trouble import Trouble
+from labelmirror.ports.journal import SaveJournal
 from labelmirror.ports.provider import ProviderMemory
 
 
@@ -29,6 +30,7 @@ class MirrorState(Protocol):
     """The memory of one mirror. Raises StateDamaged when it cannot be trusted."""
 
     memory: ProviderMemory
+    journal: SaveJournal
 
     async def facts(self) -> MirrorFacts:
         """What is known of the mirror as a whole."""

@@ -1,0 +1,120 @@
+"""What one document needs on its way up, decided on what the server was just read to hold.
+
+Pure. The plan that named the document is older than the reading; so the table is asked again, and where both sides moved
+the merge, and where that is not clean the person's choice for conflicts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from labelmirror.model.document import Digest, JsonObject
+from labelmirror.model.keyed import Keyed
+from labelmirror.model.policy import OnConflict
+from labelmirror.model.saving import SaveAnswer
+from labelmirror.model.trouble import HoldReason
+from labelmirror.planning.classify import Outcome, classify
+from labelmirror.planning.merge import merge
+
+
+class Step(Enum):
+    """What is to be done with one document."""
+
+    #: Send the local annotations.
+    SEND = "send"
+    #: Send the merged annotations, and write them here too.
+    SEND_MERGED = "send_merged"
+    #: Write what the server holds here; nothing is sent.
+    TAKE_REMOTE = "take_remote"
+    #: Nothing to send: both sides hold the same.
+    ADOPT = "adopt"
+    HOLD = "hold"
+    #: Not this time.
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A step; `annotations` are what both sides shall hold after SEND_MERGED and TAKE_REMOTE, `reason` is of HOLD."""
+
+    step: Step
+    annotations: Sequence[JsonObject] = ()
+    reason: HoldReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side's document: its digest and annotations."""
+
+    digest: Digest
+    annotations: Sequence[Keyed]
+
+
+def decide(base: Side | None, local: Side, remote: Side, on_conflict: OnConflict) -> Decision:
+    """Decide about one document of which all three sides are known. `base` None: the sides never agreed on anything."""
+    match classify(base.digest if base else None, local.digest, remote.digest).outcome:
+        case Outcome.PUSH:
+            return Decision(Step.SEND)
+        case Outcome.ADOPT | Outcome.IN_STEP:
+            return Decision(Step.ADOPT)
+        case Outcome.MERGE if base is not None and on_conflict is not OnConflict.HOLD:
+            merged = merge(base.annotations, local.annotations, remote.annotations)
+            if merged.clean:
+                return _merged([item.value for item in merged.annotations], merged.annotations, remote)
+            return _conflict(HoldReason.BOTH_EDITED, remote, on_conflict)
+        case Outcome.MERGE:
+            return Decision(Step.HOLD, reason=HoldReason.BOTH_EDITED)
+        case Outcome.HOLD:
+            return _conflict(HoldReason.BOTH_ADDED, remote, on_conflict)
+        case _:  # the local file went back to base meanwhile: the server's version is pulled by the next run
+            return Decision(Step.LEAVE)
+
+
+def _merged(values: Sequence[JsonObject], merged: Sequence[Keyed], remote: Side) -> Decision:
+    """A clean merge that only brings what the server holds already needs no save."""
+    same = {item.key: item.digest for item in merged} == {item.key: item.digest for item in remote.annotations}
+    return Decision(Step.TAKE_REMOTE if same else Step.SEND_MERGED, values)
+
+
+def _conflict(reason: HoldReason, remote: Side, on_conflict: OnConflict) -> Decision:
+    match on_conflict:
+        case OnConflict.LOCAL:
+            return Decision(Step.SEND)
+        case OnConflict.REMOTE:
+            return Decision(Step.TAKE_REMOTE, [item.value for item in remote.annotations])
+        case _:
+            return Decision(Step.HOLD, reason=reason)
+
+
+class Ending(Enum):
+    """What reading back showed of a save."""
+
+    #: The server holds what was sent.
+    STANDS = "stands"
+    #: The same, and a save of somebody else was overwritten.
+    FOREIGN_OVERWRITTEN = "foreign_overwritten"
+    #: The server holds what it held before: nothing was applied, it may be sent again.
+    NOT_APPLIED = "not_applied"
+    #: The server holds something else: somebody saved, or it did not store what was sent.
+    MOVED = "moved"
+    REFUSED = "refused"
+
+
+def ending(
+    answer: SaveAnswer,
+    *,
+    wanted: Digest,
+    before: Digest,
+    found: Digest | None,
+    read_count: int,
+    previous_count: int | None,
+) -> Ending | None:
+    """Judge a save by its answer and by what was read back; None when it could not be read back."""
+    if answer in {SaveAnswer.REFUSED, SaveAnswer.GONE}:
+        return Ending.REFUSED
+    if found is None:
+        return None
+    if found == wanted:
+        foreign = previous_count is not None and previous_count != read_count
+        return Ending.FOREIGN_OVERWRITTEN if foreign else Ending.STANDS
+    return Ending.NOT_APPLIED if found == before else Ending.MOVED
