@@ -25,6 +25,7 @@ from labelmirror.model.rows import (
     RemoteSeen,
     Unplaced,
 )
+from labelmirror.model.saving import SaveOutcome, SaveRecord
 from labelmirror.model.trouble import Trouble
 from labelmirror.ports.provider import ProviderMemory
 from labelmirror.ports.state import DocumentRecorded
@@ -60,6 +61,8 @@ class _Held:
     contents: dict[ContentId, bytes] = field(default_factory=dict)
     strays: tuple[str, ...] = ()
     troubles: tuple[Trouble, ...] = ()
+    saves: dict[str, SaveRecord] = field(default_factory=dict)
+    alarms: set[DocumentKey] = field(default_factory=set)
 
 
 class MemoryState:
@@ -236,6 +239,9 @@ class MemoryState:
     async def compact(self) -> None:
         with self.change("compact") as held:
             used = {base.content for base in held.bases.values()} | {read.content for read in held.readings.values()}
+            used |= {
+                id_ for save in held.saves.values() for id_ in (save.base, save.before, save.body) if id_ is not None
+            }
             held.contents = {id_: data for id_, data in held.contents.items() if id_ in used}
 
     def _listed(self, image: str) -> ListedImage | None:
@@ -279,6 +285,41 @@ class _Memory:
             held.memory.pop(name, None)
             if value is not None:
                 held.memory[name] = value
+
+
+class _Journal:
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def open_saves(self, records: Sequence[SaveRecord], contents: Mapping[ContentId, bytes]) -> None:
+        with self._state.change("open_saves") as held:
+            held.contents |= contents
+            held.saves |= {record.id: record for record in records}
+
+    async def close_save(self, save: str, outcome: SaveOutcome, previous_count: int | None = None) -> None:
+        with self._state.change("close_save") as held:
+            held.saves[save] = replace(held.saves[save], outcome=outcome, previous_count=previous_count)
+
+    async def open_records(self) -> Sequence[SaveRecord]:
+        return [record for record in await self.saves() if record.outcome is SaveOutcome.OPEN]
+
+    async def saves(
+        self, *, key: DocumentKey | None = None, run: str | None = None, since_s: float = 0.0
+    ) -> Sequence[SaveRecord]:
+        newest_first = reversed(self._state.held.saves.values())
+        wanted = [record for record in newest_first if key in {None, record.key} and run in {None, record.run}]
+        return [record for record in wanted if record.at_s >= since_s]
+
+    async def set_alarm(self, key: DocumentKey) -> None:
+        with self._state.change("set_alarm") as held:
+            held.alarms.add(key)
+
+    async def clear_alarm(self, key: DocumentKey) -> None:
+        with self._state.change("clear_alarm") as held:
+            held.alarms.discard(key)
+
+    async def alarms(self) -> frozenset[DocumentKey]:
+        return frozenset(self._state.held.alarms)
 
 
 def _document_path(place: str) -> str:

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from enum import Enum
 
 import anyio
 
 from labelmirror.engine.look import Seen, look
 from labelmirror.engine.mirror import LocalMirror, Mirror, Run
 from labelmirror.engine.pull import pull_documents
+from labelmirror.engine.push import Pushing
 from labelmirror.engine.retire import retire
 from labelmirror.engine.rows import document_pages, image_pages
 from labelmirror.engine.transfer import pull_images
@@ -47,6 +49,24 @@ SERVER_STAGES = frozenset({Stage.LIST, Stage.PULL})
 GRACE_S = 5.0
 
 
+class Directions(Enum):
+    """Which ways a run goes."""
+
+    BOTH = "both"
+    PULL = "pull"
+    PUSH = "push"
+
+    @property
+    def pushes(self) -> bool:
+        """Whether edits are carried to the server."""
+        return self is not Directions.PULL
+
+    @property
+    def pulls(self) -> bool:
+        """Whether changes are brought here."""
+        return self is not Directions.PUSH
+
+
 @dataclass(frozen=True, slots=True)
 class CycleOptions:
     """What is asked of this one run. Without `retire` nothing is moved to the trash.
@@ -56,6 +76,7 @@ class CycleOptions:
 
     full_check: bool = False
     retire: bool = True
+    directions: Directions = Directions.BOTH
     stop: anyio.Event | None = None
     consent: Consent = field(default_factory=Consent)
 
@@ -79,24 +100,33 @@ async def sync(mirror: Mirror, options: CycleOptions) -> MirrorReport:
 
 
 async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
-    mirror, counts = run.mirror, report
+    mirror = run.mirror
     await check_marker(mirror)
     await mirror.tree.drop_leftovers()
     seen = await look(run, full_check=options.full_check, move_files=True)
     tally = await _tally(mirror, seen)
     report.refused = check(tally, options.consent)
-    counts.images.total = tally.selected_images
+    report.images.total = tally.selected_images
+    if mirror.policy.push and report.refused is None and options.directions.pushes and tally.concerns_edits:
+        pushing = Pushing(run, seen.dataset, seen.look, report.documents)
+        await pushing.push()
+        report.window = pushing.window
+    if options.directions.pulls:
+        await _pull(run, seen, tally, report, retires=options.retire)
+    if not run.stopping:
+        await _finish(run, seen)
+
+
+async def _pull(run: Run, seen: Seen, tally: Tally, report: MirrorReport, *, retires: bool) -> None:
+    """Bring documents and images here, and last of all move to the trash what is gone on the server."""
     additive_only = report.refused is not None
     if tally.concerns_documents:
-        await pull_documents(run, seen.look, additive_only=additive_only, counts=counts.documents)
+        await pull_documents(run, seen.look, additive_only=additive_only, counts=report.documents)
     wanted = tally.image_actions[ImageAction.PULL] + (0 if additive_only else tally.image_actions[ImageAction.REPLACE])
-    await pull_images(run, seen.dataset, seen.look, wanted=wanted, additive_only=additive_only, counts=counts.images)
-    if run.stopping:
-        return
+    await pull_images(run, seen.dataset, seen.look, wanted=wanted, additive_only=additive_only, counts=report.images)
     safe = not additive_only and not any(failed.stage in SERVER_STAGES for failed in run.failures)
-    if tally.concerns_absent and options.retire and safe:
-        await retire(run, seen.look, counts.images, counts.documents)
-    await _finish(run, seen)
+    if tally.concerns_absent and retires and safe and not run.stopping:
+        await retire(run, seen.look, report.images, report.documents)
 
 
 @asynccontextmanager

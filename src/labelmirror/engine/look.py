@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from labelmirror.engine.mirror import Progress, Run
 from labelmirror.engine.placing import place_images, recover
+from labelmirror.engine.push import settle_open_saves
 from labelmirror.engine.reading import Readings
 from labelmirror.engine.scan import scan
 from labelmirror.model.events import Phase
@@ -62,7 +63,11 @@ async def look(run: Run, *, full_check: bool, move_files: bool) -> Seen:
             last_sync_s=facts.last_sync_s,
             every_s=mirror.policy.full_check_every_s,
         ),
+        categories=frozenset(str(row["name"]) for row in dataset.categories if "name" in row) or None,
+        alarms=await mirror.state.journal.alarms(),
     )
+    if move_files:
+        await settle_open_saves(run, dataset)
     await place_images(run, move_files=move_files)
     reading = Readings(run, dataset, looked)
     await scan(run, reading.note_empty)

@@ -12,6 +12,7 @@ class Phase(Enum):
     READING = "reading annotations"
     PULLING_DOCUMENTS = "writing annotations"
     PULLING_IMAGES = "fetching images"
+    PUSHING = "pushing edits"
     RETIRING = "moving deleted items to the trash"
     VERIFYING = "checking files"
 

@@ -54,6 +54,19 @@ class DocumentCounts:
 
 
 @dataclass(slots=True)
+class Window:
+    """How long the windows of a run's saves were, in seconds: from the last read of a document to its save's arrival."""
+
+    last_s: float | None = None
+    max_s: float | None = None
+
+    def add(self, seconds: float) -> None:
+        """One more window."""
+        self.last_s = seconds
+        self.max_s = max(seconds, self.max_s or 0.0)
+
+
+@dataclass(slots=True)
 class MirrorReport:
     """One run over one mirror."""
 
@@ -65,6 +78,7 @@ class MirrorReport:
     troubles: list[Trouble] = field(default_factory=list)
     traffic: Traffic = field(default_factory=Traffic)
     duration_s: float = 0.0
+    window: Window = field(default_factory=Window)
     refused: Refusal | None = None
     error: RunError | None = None
 

@@ -62,8 +62,11 @@ class SaveOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SaveRecord:
-    """The undo record of one save, durable before it is sent. Contents name stored documents: `base` is what both sides
-    last agreed on, `before` what the server held, `body` what was sent. `at_s` is wall-clock time.
+    """The undo record of one save, durable before it is sent.
+
+    Contents name stored documents: `base` is what both sides last agreed on, `before` what the server held, `body` what
+    was sent. `read_count` is the number of annotations that were read just before, `previous_count` the number that the
+    server says it overwrote (None: not known). `image` is the image's place, `at_s` wall-clock time.
     """
 
     id: str

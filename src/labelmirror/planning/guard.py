@@ -81,14 +81,19 @@ class Tally:
         local = local_side(row)
         self.changed_here += isinstance(local, str) and local != row.base.digest
         self.changed_there += isinstance(plan.remote.side, str) and plan.remote.side != row.base.digest
-        if plan.overwrites:
-            self._add_loss(row.path, row.base.counts, plan.remote.counts)
+        if (left_over := plan.left_over) is not None:
+            self._add_loss(row.path, row.base.counts, left_over)
 
     @property
     def concerns_documents(self) -> bool:
         """Whether there is anything to do or to report about documents; else they need not be gone over again."""
         idle = self.outcomes[Outcome.IN_STEP] + self.outcomes[Outcome.UNKNOWN]
         return self.read > 0 or self.outcomes.total() > idle
+
+    @property
+    def concerns_edits(self) -> bool:
+        """Whether anything is to be carried to the server."""
+        return self.outcomes[Outcome.PUSH] + self.outcomes[Outcome.MERGE] > 0
 
     @property
     def concerns_absent(self) -> bool:

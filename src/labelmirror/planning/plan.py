@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from labelmirror.model.actions import ImageAction
 from labelmirror.model.document import Counts
-from labelmirror.model.policy import MirrorPolicy, OnRemoteDelete
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.policy import MirrorPolicy, OnConflict, OnRemoteDelete
 from labelmirror.model.remote import Token
 from labelmirror.model.rows import DocumentRow, ImageCondition, ImageRow, RemoteSeen
 from labelmirror.model.trouble import HoldReason
@@ -32,6 +33,10 @@ class Look:
     complete: bool
     confirmed_absent: frozenset[str]
     distrust_before_s: float
+    #: Names of the dataset's categories; None where they are not known.
+    categories: frozenset[str] | None = None
+    #: Documents in which a save of somebody else was overwritten, until a person has seen it.
+    alarms: frozenset[DocumentKey] = frozenset()
 
 
 def distrust_before_s(*, now_s: float, full_check: bool, last_sync_s: float | None, every_s: float) -> float:
@@ -98,6 +103,15 @@ class DocumentPlan:
         """Whether carrying it out replaces content that is here: not additive, so the guards have a say."""
         return self.outcome is Outcome.PULL and self.row.local is not None
 
+    @property
+    def left_over(self) -> Counts | None:
+        """What base's annotations become where content is replaced on either side; None where nothing is."""
+        if self.overwrites:
+            return self.remote.counts
+        if self.outcome in {Outcome.PUSH, Outcome.MERGE} and self.row.local is not None:
+            return self.row.local.counts
+        return None
+
 
 def plan_document(row: DocumentRow, look: Look, policy: MirrorPolicy) -> DocumentPlan:
     """Decide about one document."""
@@ -106,14 +120,35 @@ def plan_document(row: DocumentRow, look: Look, policy: MirrorPolicy) -> Documen
     if not selected:
         return DocumentPlan(row, Verdict(Outcome.IN_STEP), remote, selected=False)
     verdict = classify(row.base.digest if row.base else None, local_side(row), remote.side)
-    if verdict.outcome is Outcome.MERGE and not policy.push:
+    if row.key in look.alarms:
+        verdict = Verdict(Outcome.HOLD, HoldReason.FOREIGN_SAVE_OVERWRITTEN)
+    elif verdict.outcome in {Outcome.PUSH, Outcome.MERGE} and policy.push:
+        verdict = _push_verdict(row, look, verdict)
+    elif verdict.outcome is Outcome.MERGE:
         verdict = Verdict(Outcome.HOLD, HoldReason.BOTH_EDITED)
+    elif verdict.reason is HoldReason.BOTH_ADDED and policy.push and policy.on_conflict in _CHOICES:
+        verdict = Verdict(Outcome.MERGE)
     elif verdict.outcome is Outcome.PULL and row.local is not None and row.base is not None:
         if shrinks(row.base.counts, remote.counts):
             verdict = Verdict(Outcome.HOLD, HoldReason.SHRUNK)
     elif verdict.outcome is Outcome.RETIRE and policy.on_remote_delete is OnRemoteDelete.KEEP:
         verdict = Verdict(Outcome.FORGET)
     return DocumentPlan(row, verdict, remote, selected=True)
+
+
+#: Choices that decide a conflict without a person.
+_CHOICES = frozenset({OnConflict.LOCAL, OnConflict.REMOTE})
+
+
+def _push_verdict(row: DocumentRow, look: Look, verdict: Verdict) -> Verdict:
+    """What stands in the way of sending an edit, as far as a row can tell."""
+    assert row.base is not None
+    assert row.local is not None
+    if look.categories is not None and (row.local.counts.keys() & row.base.counts.keys()) - look.categories:
+        return Verdict(Outcome.HOLD, HoldReason.CATEGORY_GONE)
+    if shrinks(row.base.counts, row.local.counts):
+        return Verdict(Outcome.HOLD, HoldReason.SHRUNK)
+    return verdict
 
 
 def local_side(row: DocumentRow) -> Side:

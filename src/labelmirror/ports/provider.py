@@ -3,7 +3,7 @@
 The laws that every implementation keeps are in tests/contracts/provider.py.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -155,7 +155,7 @@ class Provider(Protocol):
         """The document of an image of which the listing says that it has no annotation. Pure."""
         ...
 
-    def reread(self, dataset: Dataset, images: Sequence[ListedImage]) -> AsyncIterator[Reading]:
+    def reread(self, dataset: Dataset, images: Sequence[ListedImage]) -> AsyncGenerator[Reading, None]:
         """Read these documents now, one by one and in this order, ahead of all bulk work: a save follows."""
         ...
 

@@ -1,0 +1,332 @@
+"""Carry local edits to the server without losing anybody's work.
+
+For each batch: read again what the server holds, decide on that, write the undo records, send, read back, and only then
+record base. The window in which somebody else's save can be overwritten runs from the sending of a document's last read
+to the arrival of its save; it is measured. No save is ever sent again while its effect is not known.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from labelmirror.engine.mirror import Run
+from labelmirror.engine.rows import document_pages
+from labelmirror.engine.scan import read_local
+from labelmirror.model.document import ContentId, Digest, Document, content_id, render
+from labelmirror.model.events import Phase
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.remote import Dataset, ListedImage, Reading
+from labelmirror.model.report import DocumentCounts, Window
+from labelmirror.model.rows import Base, DocumentRow, LocalFile
+from labelmirror.model.saving import Save, SaveAnswer, SaveOutcome, SaveRecord, SaveResult
+from labelmirror.model.trouble import Held, HoldReason, Stage
+from labelmirror.planning.classify import Outcome
+from labelmirror.planning.plan import Look, plan_document
+from labelmirror.planning.push import Decision, Ending, Side, Step, decide, ending
+from labelmirror.ports.state import DocumentRecorded
+from labelmirror.ports.tree import Placement, PlaceOutcome
+
+#: Documents saved by one batch at most: what the largest bulk save of the servers takes.
+BATCH = 200
+#: A document is tried this often in one run while others keep saving it.
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """A document whose local version is to be sent: its row, its image, and what the working file says."""
+
+    row: DocumentRow
+    image: ListedImage
+    data: bytes
+    local: Document
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """A save under way: what was read before, what is sent, and the bytes that the working file shall have then."""
+
+    edit: _Edit
+    decision: Decision
+    before: Reading
+    wanted: Document
+    data: bytes
+    digest: Digest
+    record: SaveRecord
+
+
+@dataclass(slots=True)
+class Pushing:
+    """The pushes of one run."""
+
+    run: Run
+    dataset: Dataset
+    looked: Look
+    counts: DocumentCounts
+    window: Window = field(default_factory=Window)
+    _began_s: float = 0.0
+
+    async def push(self) -> None:
+        """Push every edit that the plan names, in batches; one document's trouble never stops the others."""
+        with self.run.phase(Phase.PUSHING) as progress:
+            batch: list[DocumentRow] = []
+            async for page in document_pages(self.run.mirror.state):
+                for row in page:
+                    if plan_document(row, self.looked, self.run.mirror.policy).outcome in {Outcome.PUSH, Outcome.MERGE}:
+                        batch.append(row)
+                    if len(batch) == BATCH:
+                        await self._push(batch)
+                        progress.add(len(batch))
+                        batch = []
+                    if self.run.stopping:
+                        return
+            await self._push(batch)
+            progress.add(len(batch))
+
+    async def _push(self, rows: Sequence[DocumentRow]) -> None:
+        edits = await self._valid_edits(rows)
+        for _ in range(ROUNDS):
+            again: list[_Edit] = []
+            while edits:
+                sendings, edits = await self._look_again(edits)
+                again += await self._send(sendings)
+            edits = again
+        for edit in edits:
+            message = "others kept saving this document; the next run tries again"
+            self.run.fail(edit.row.key, edit.row.path, Stage.PUSH, "remote_moved", message)
+
+    async def _valid_edits(self, rows: Sequence[DocumentRow]) -> list[_Edit]:
+        """The edits that may be sent; a document that may not is reported with file, place and what is allowed."""
+        mirror = self.run.mirror
+        images = {image.id: image for image in await mirror.state.listed([row.key.image for row in rows])}
+        edits: list[_Edit] = []
+        for row in rows:
+            read = await mirror.tree.read(row.path, limit_bytes=2**26)
+            if read is None or row.key.image not in images:
+                continue
+            problems = await mirror.provider.problems(self.dataset, row.key, read[0])
+            for problem in problems:
+                self.run.fail(row.key, row.path, Stage.VALIDATE, problem.code, problem.message)
+            if not problems and row.local is not None and read[1] == row.local.stat:
+                edits.append(_Edit(row, images[row.key.image], read[0], mirror.format.parse(read[0])))
+        return edits
+
+    # --- looking again ---------------------------------------------------------------------------------------------
+
+    async def _look_again(self, edits: Sequence[_Edit]) -> tuple[list[_Sending], list[_Edit]]:
+        """Read documents again until the window is used up, and decide; what is to be sent, and what is left to read."""
+        mirror = self.run.mirror
+        bases = await self._bases(edits)
+        by_key = {edit.row.key: edit for edit in edits}
+        began_s = mirror.clock.monotonic_s()
+        sendings: list[_Sending] = []
+        async with aclosing(mirror.provider.reread(self.dataset, [edit.image for edit in edits])) as readings:
+            async for reading in readings:
+                edit = by_key.pop(reading.key, None)
+                if edit is None:
+                    continue
+                if reading.data is None or reading.digest is None:
+                    problem = reading.problem
+                    code, message = (
+                        (problem.code, problem.message) if problem else ("unread", "could not be read again")
+                    )
+                    self.run.fail(edit.row.key, edit.row.path, Stage.PUSH, code, message)
+                    continue
+                sending = await self._decide(edit, bases.get(edit.row.key), reading)
+                if sending is not None:
+                    sendings.append(sending)
+                if mirror.clock.monotonic_s() - began_s >= mirror.policy.push_window_s:
+                    break
+        self._began_s = began_s
+        return sendings, list(by_key.values())
+
+    async def _bases(self, edits: Sequence[_Edit]) -> Mapping[DocumentKey, Side]:
+        bases = {edit.row.key: edit.row.base for edit in edits if edit.row.base is not None}
+        contents = await self.run.mirror.state.contents([base.content for base in bases.values()])
+        return {key: self._side(contents[base.content], base.digest) for key, base in bases.items()}
+
+    def _side(self, data: bytes, digest: Digest) -> Side:
+        documents = self.run.mirror.format
+        return Side(digest, documents.keyed(documents.parse(data)))
+
+    async def _decide(self, edit: _Edit, base: Side | None, reading: Reading) -> _Sending | None:
+        """Decide about one document on what was just read, and do what needs no save."""
+        mirror, row, documents = self.run.mirror, edit.row, self.run.mirror.format
+        assert reading.data is not None
+        assert reading.digest is not None
+        await mirror.state.add_readings([(reading, None)], mirror.clock.now_s())
+        local = Side(documents.digest(edit.local), documents.keyed(edit.local))
+        remote = self._side(reading.data, reading.digest)
+        decision = decide(base, local, remote, mirror.policy.on_conflict)
+        match decision.step:
+            case Step.HOLD:
+                assert decision.reason is not None
+                self.counts.held += 1
+                self.run.troubles.append(Held(row.key.image, row.key.set, row.path, decision.reason))
+            case Step.ADOPT:
+                self.counts.adopted += await self._record(edit, reading, edit.data, placed=True)
+            case Step.TAKE_REMOTE:
+                self.counts.pulled += await self._record(edit, reading, reading.data, placed=False)
+            case Step.SEND:
+                return self._sending(edit, decision, reading, edit.local, edit.data)
+            case Step.SEND_MERGED:
+                wanted = documents.with_annotations(documents.parse(reading.data), decision.annotations)
+                return self._sending(edit, decision, reading, wanted, render(wanted))
+            case Step.LEAVE:
+                pass
+        return None
+
+    def _sending(self, edit: _Edit, decision: Decision, before: Reading, wanted: Document, data: bytes) -> _Sending:
+        documents, row = self.run.mirror.format, edit.row
+        assert before.data is not None
+        assert before.digest is not None
+        digest = documents.digest(wanted)
+        record = SaveRecord(
+            id=uuid.uuid4().hex,
+            run=self.run.id,
+            key=row.key,
+            image=row.place,
+            at_s=self.run.mirror.clock.now_s(),
+            base=row.base.content if row.base is not None else None,
+            before=content_id(before.data),
+            before_digest=before.digest,
+            body=content_id(data),
+            body_digest=digest,
+            idempotency_key=uuid.uuid4().hex,
+            read_count=sum(before.counts.values()),
+            new_count=len(documents.annotations(wanted)),
+        )
+        return _Sending(edit, decision, before, wanted, data, digest, record)
+
+    # --- sending ---------------------------------------------------------------------------------------------------
+
+    async def _send(self, sendings: Sequence[_Sending]) -> list[_Edit]:
+        """Save a batch by the protocol; the edits that have to be decided about again."""
+        if not sendings:
+            return []
+        mirror = self.run.mirror
+        contents: dict[ContentId, bytes] = {}
+        for sending in sendings:
+            assert sending.before.data is not None
+            contents |= {sending.record.before: sending.before.data, sending.record.body: sending.data}
+        await mirror.state.journal.open_saves([sending.record for sending in sendings], contents)
+        saves = [Save(s.edit.row.key, s.edit.image, s.wanted, s.before, s.record.idempotency_key) for s in sendings]
+        results = await mirror.provider.save_many(self.dataset, saves)
+        self.window.add(mirror.clock.monotonic_s() - self._began_s)
+        found = await self._read_back([s for s, r in zip(sendings, results, strict=True) if _may_stand(r)])
+        again: list[_Edit] = []
+        for sending, result in zip(sendings, results, strict=True):
+            if await self._end(sending, result, found.get(sending.edit.row.key)):
+                again.append(sending.edit)
+        return again
+
+    async def _read_back(self, sendings: Sequence[_Sending]) -> Mapping[DocumentKey, Reading]:
+        images = [sending.edit.image for sending in sendings]
+        if not images:
+            return {}
+        found: dict[DocumentKey, Reading] = {}
+        async for reading in self.run.mirror.provider.reread(self.dataset, images):
+            if reading.data is not None:
+                found[reading.key] = reading
+        return found
+
+    async def _end(self, sending: _Sending, result: SaveResult, found: Reading | None) -> bool:
+        """Close one save by what reading back showed; True if its document has to be decided about again."""
+        mirror, row, record = self.run.mirror, sending.edit.row, sending.record
+        how = ending(
+            result.answer,
+            wanted=sending.digest,
+            before=record.before_digest,
+            found=found.digest if found is not None else None,
+            read_count=record.read_count,
+            previous_count=result.previous_count,
+        )
+        journal, previous = mirror.state.journal, result.previous_count
+        match how:
+            case None:
+                message = "it is not known whether the save was done; the next run finds out before anything else"
+                self.run.fail(row.key, row.path, Stage.PUSH, "outcome_unknown", message)
+            case Ending.REFUSED:
+                await journal.close_save(record.id, SaveOutcome.REFUSED)
+                self.run.fail(row.key, row.path, Stage.PUSH, "rejected", result.message or "the server refused it")
+            case Ending.STANDS:
+                assert found is not None
+                merged = sending.decision.step is Step.SEND_MERGED
+                await self._record(sending.edit, found, sending.data, placed=not merged)
+                await journal.close_save(record.id, SaveOutcome.SAVED, previous)
+                self.counts.pushed += 1
+                self.counts.merged += merged
+            case Ending.FOREIGN_OVERWRITTEN:
+                await journal.set_alarm(row.key)
+                await journal.close_save(record.id, SaveOutcome.FOREIGN_OVERWRITTEN, previous)
+                self.counts.held += 1
+                self.run.troubles.append(
+                    Held(row.key.image, row.key.set, row.path, HoldReason.FOREIGN_SAVE_OVERWRITTEN)
+                )
+                self.run.notice(
+                    "foreign_save_overwritten",
+                    f"{row.path}: the server had {previous} annotations when it was saved, {record.read_count} were read "
+                    "just before: somebody saved in between, and that save was overwritten.",
+                )
+            case Ending.NOT_APPLIED:
+                await journal.close_save(record.id, SaveOutcome.NOT_APPLIED, previous)
+                return True
+            case Ending.MOVED:
+                await journal.close_save(record.id, SaveOutcome.SUPERSEDED, previous)
+                return True
+        return False
+
+    async def _record(self, edit: _Edit, held: Reading, data: bytes, *, placed: bool) -> int:
+        """Record that both sides hold the same, after writing it here if it is not; 1 if that was done.
+
+        A file that was edited meanwhile keeps its old base: the next run merges the edit with what the server has.
+        """
+        mirror, row = self.run.mirror, edit.row
+        assert row.local is not None
+        assert held.data is not None
+        assert held.digest is not None
+        local = row.local
+        if not placed:
+            (result,) = await mirror.tree.place([Placement(row.path, data, row.local.stat, self.run.id)])
+            if result.outcome is PlaceOutcome.CHANGED or result.stat is None:
+                await mirror.state.record_local([(row.key, await read_local(mirror, row.path))])
+                return 0
+            local = LocalFile(result.stat, held.digest, held.counts)
+        now_s = mirror.clock.now_s()
+        await mirror.state.add_readings([(held, None)], now_s)
+        base = Base(held.digest, content_id(held.data), held.counts, None, now_s)
+        await mirror.state.record_documents([DocumentRecorded(row.key, base, local)])
+        return 1
+
+
+def _may_stand(result: SaveResult) -> bool:
+    """Whether the server may hold what was sent, so that it has to be read back."""
+    return result.answer in {SaveAnswer.CLAIMED, SaveAnswer.UNKNOWN}
+
+
+async def settle_open_saves(run: Run, dataset: Dataset) -> None:
+    """Find out how saves ended that a run which died or lost its connection left open. Sends nothing but reads."""
+    state = run.mirror.state
+    records = await state.journal.open_records()
+    if not records:
+        return
+    images = await state.listed(sorted({record.key.image for record in records}))
+    found: dict[DocumentKey, Reading] = {}
+    async with aclosing(run.mirror.provider.reread(dataset, images)) as readings:
+        async for reading in readings:
+            if reading.digest is not None:
+                found[reading.key] = reading
+                await state.add_readings([(reading, None)], run.mirror.clock.now_s())
+    listed = {image.id for image in images}
+    for record in records:
+        held = found.get(record.key)
+        if held is None and record.key.image in listed:
+            continue
+        digest = held.digest if held is not None else None
+        outcome = SaveOutcome.SUPERSEDED
+        if digest == record.body_digest:
+            outcome = SaveOutcome.SAVED
+        elif digest == record.before_digest:
+            outcome = SaveOutcome.NOT_APPLIED
+        await state.journal.close_save(record.id, outcome)
