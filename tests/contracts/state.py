@@ -19,6 +19,7 @@ from labelmirror.model.rows import (
     RemoteSeen,
     Unplaced,
 )
+from labelmirror.model.saving import SaveOutcome, SaveRecord
 from labelmirror.model.trouble import Failed, Held, HoldReason, Stage, Trouble
 from labelmirror.planning import places
 from labelmirror.ports.state import DocumentRecorded, MirrorState
@@ -63,6 +64,13 @@ async def settle(state: MirrorState, id_: str, data: bytes = b"{}") -> DocumentR
     done = DocumentRecorded(read.key, base_of(read), LocalFile(stat(), read.digest, read.counts))
     await state.record_documents([done])
     return done
+
+
+def save(id_: str, image: str = "a", run: str = "r", at_s: float = 1.0) -> SaveRecord:
+    before, body = content_id(b"before"), content_id(b"body")
+    return SaveRecord(
+        id_, run, DocumentKey(image), "a.jpg", at_s, None, before, Digest("d1"), body, Digest("d2"), f"key {id_}", 2, 3
+    )
 
 
 class StateContract:
@@ -184,6 +192,40 @@ class StateContract:
         (row,) = await state.document_rows(None, 10)
         assert row.base == replace(done.base, token=None, checked_at_s=9.0)
         assert row.remote is None
+
+    # --- saves -------------------------------------------------------------------------------------------------------
+
+    async def test_a_save_is_on_record_with_its_contents_until_it_is_closed(self, state: MirrorState) -> None:
+        journal, first, second = state.journal, save("1", at_s=1.0), save("2", HOSTILE, at_s=2.0)
+        await journal.open_saves([first, second], {first.before: b"before", first.body: b"body"})
+        assert await journal.open_records() == [second, first]
+        await state.compact()
+        assert await state.contents([first.before, first.body]) == {first.before: b"before", first.body: b"body"}
+        await journal.close_save("1", SaveOutcome.SAVED, 3)
+        ended = replace(first, outcome=SaveOutcome.SAVED, previous_count=3)
+        assert await journal.open_records() == [second]
+        assert await journal.saves() == [second, ended]
+
+    async def test_saves_are_found_by_document_run_and_time(self, state: MirrorState) -> None:
+        saves = [save("1", "a", "x", 1.0), save("2", "b", "x", 2.0), save("3", "a", "y", 3.0)]
+        await state.journal.open_saves(saves, {})
+        assert [found.id for found in await state.journal.saves(key=DocumentKey("a"))] == ["3", "1"]
+        assert [found.id for found in await state.journal.saves(run="x")] == ["2", "1"]
+        assert [found.id for found in await state.journal.saves(since_s=2.0)] == ["3", "2"]
+
+    async def test_an_alarm_stays_until_it_is_cleared(self, state: MirrorState) -> None:
+        await state.journal.set_alarm(DocumentKey(HOSTILE))
+        await state.journal.set_alarm(DocumentKey(HOSTILE))
+        assert await state.journal.alarms() == {DocumentKey(HOSTILE)}
+        await state.journal.clear_alarm(DocumentKey(HOSTILE))
+        assert await state.journal.alarms() == frozenset()
+
+    async def test_saves_and_alarms_outlive_a_reset(self, state: MirrorState) -> None:
+        await state.journal.open_saves([save("1")], {})
+        await state.journal.set_alarm(DocumentKey("a"))
+        await state.reset("other")
+        assert [found.id for found in await state.journal.saves()] == ["1"]
+        assert await state.journal.alarms() == {DocumentKey("a")}
 
     # --- contents ------------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from labelmirror.model.rows import (
 )
 from labelmirror.model.saving import SaveOutcome, SaveRecord
 from labelmirror.model.trouble import Trouble
+from labelmirror.ports.journal import SaveJournal
 from labelmirror.ports.provider import ProviderMemory
 from labelmirror.ports.state import DocumentRecorded
 
@@ -72,6 +73,7 @@ class MemoryState:
         self.held = _Held(MirrorFacts(store_id))
         self.fault = fault
         self.memory: ProviderMemory = _Memory(self)
+        self.journal: SaveJournal = _Journal(self)
 
     def snapshot(self) -> object:
         """All that is held, to be given to `restore` or compared."""
@@ -97,8 +99,8 @@ class MemoryState:
             held.facts = facts
 
     async def reset(self, store_id: str) -> None:
-        with self.change("reset"):
-            self.held = _Held(MirrorFacts(store_id))
+        with self.change("reset") as old:
+            self.held = _Held(MirrorFacts(store_id), contents=old.contents, saves=old.saves, alarms=old.alarms)
 
     async def begin_listing(self) -> None:
         with self.change("begin_listing") as held:

@@ -15,10 +15,12 @@ from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import ListedImage, Reading, Token
 from labelmirror.model.rows import DocumentRow, ImageRecord, ImageRow, LocalFile, MirrorFacts, Move, Unplaced
 from labelmirror.model.trouble import Trouble
+from labelmirror.ports.journal import SaveJournal
 from labelmirror.ports.provider import ProviderMemory
 from labelmirror.ports.state import DocumentRecorded
 from labelmirror.state import values
 from labelmirror.state.database import Database, open_database
+from labelmirror.state.journal import SqliteJournal
 from labelmirror.state.statements import SQL, sides_of
 from labelmirror.state.values import inside, key_out, outside
 
@@ -103,6 +105,7 @@ class SqliteMirrorState:
         self._database = database
         self._mirror = mirror
         self.memory: ProviderMemory = SqliteMemory(database, mirror)
+        self.journal: SaveJournal = SqliteJournal(database, mirror)
 
     async def facts(self) -> MirrorFacts:
         (text,) = await self._row("facts", self._mirror)

@@ -234,4 +234,29 @@ DELETE FROM listed WHERE mirror = :mirror AND listing <> :listing;
 
 -- drop_unused_contents: Forget contents to which no mirror refers.
 DELETE FROM contents WHERE id NOT IN (
-  SELECT base_content FROM documents WHERE base_content IS NOT NULL UNION ALL SELECT content FROM readings);
+  SELECT base_content FROM documents WHERE base_content IS NOT NULL UNION ALL SELECT content FROM readings
+  UNION ALL SELECT base FROM saves WHERE base IS NOT NULL UNION ALL SELECT before FROM saves UNION ALL SELECT body FROM saves);
+
+-- open_save: Put a save on record before it is sent.
+INSERT INTO saves (
+  mirror, id, run, image, set_id, place, at_s, base, before, before_digest, body, body_digest, idempotency_key, read_count,
+  new_count, previous_count, outcome
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- close_save: Say how a save ended.
+UPDATE saves SET outcome = ?3, previous_count = ?4 WHERE mirror = ?1 AND id = ?2;
+
+-- saves: Saves since a time, the newest first.
+SELECT
+  id, run, image, set_id, place, at_s, base, before, before_digest, body, body_digest, idempotency_key, read_count, new_count,
+  previous_count, outcome
+FROM saves WHERE mirror = ? AND at_s >= ? ORDER BY at_s DESC, rowid DESC;
+
+-- set_alarm: A save of somebody else was overwritten in this document.
+INSERT INTO alarms (mirror, image, set_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- clear_alarm: A person has seen it.
+DELETE FROM alarms WHERE mirror = ? AND image = ? AND set_id = ?;
+
+-- alarms: Documents whose alarm nobody has cleared.
+SELECT image, set_id FROM alarms WHERE mirror = ?;
