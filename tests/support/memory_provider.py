@@ -4,13 +4,14 @@ Its listing shows the number of annotations and nothing else, as the hardest of 
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
 from labelmirror.errors import InvalidDocument, NotFound, UnknownDataset
 from labelmirror.model.document import Counts, Digest, Document, JsonObject, digest_of, render
+from labelmirror.model.keyed import Keyed
 from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.remote import (
     Capabilities,
@@ -26,6 +27,7 @@ from labelmirror.model.remote import (
     Token,
     Traffic,
 )
+from labelmirror.model.saving import Save, SaveAnswer, SaveResult
 from labelmirror.ports.provider import DocumentFormat, ImageStream, PageSink
 
 JPEG = b"\xff\xd8\xff\xe0"
@@ -56,6 +58,15 @@ class PlainFormat:
         annotations = document["annotations"]
         assert isinstance(annotations, list)
         return cast("list[JsonObject]", annotations)
+
+    def keyed(self, document: Document) -> Sequence[Keyed]:
+        items = [Keyed(str(item["id"]), digest_of(item), item) for item in self.annotations(document)]
+        if len({item.key for item in items}) < len(items):
+            raise InvalidDocument("two annotations have one id", pointer="/annotations")
+        return items
+
+    def with_annotations(self, document: Document, annotations: Sequence[JsonObject]) -> Document:
+        return {**document, "annotations": list(annotations)}
 
     def counts(self, document: Document) -> Counts:
         counts: dict[str, int] = {}
@@ -107,6 +118,13 @@ class MemoryProvider:
     hides: Callable[[], bool] = bool
     #: What an image's bytes become on their way.
     garble_bytes: Callable[[bytes], bytes] = bytes
+    #: Whether the answer to a batch of saves is lost, before it took effect or after.
+    loses_save: Callable[[], bool] = bool
+    loses_save_answer: Callable[[], bool] = bool
+    #: How many saves of a batch take effect before the connection breaks; None: all of them.
+    applies_only: Callable[[], int | None] = lambda: None
+    #: Told of each save that takes effect: the image, what it held before, and what the sender had read.
+    on_save: Callable[[MemoryImage, Save], None] = lambda _image, _save: None
 
     @property
     def format(self) -> DocumentFormat:
@@ -197,6 +215,40 @@ class MemoryProvider:
         return Reading(
             DocumentKey(image_id), render(document), self.format.digest(document), self.format.counts(document)
         )
+
+    async def reread(self, dataset: Dataset, images: Sequence[ListedImage]) -> AsyncGenerator[Reading, None]:
+        for image in images:
+            await self._request("reread")
+            yield self._reading(image.id)
+
+    async def problems(self, dataset: Dataset, key: DocumentKey, data: bytes) -> Sequence[InvalidDocument]:
+        try:
+            ids = [str(item.get("id") or "") for item in self.format.annotations(self.format.parse(data))]
+        except InvalidDocument as error:
+            return [error]
+        if "" in ids or len(ids) != len(set(ids)):
+            return [InvalidDocument("every annotation needs an id of its own", pointer="/annotations")]
+        return []
+
+    async def save_many(self, dataset: Dataset, saves: Sequence[Save]) -> Sequence[SaveResult]:
+        await self._request("save")
+        if self.loses_save():
+            return [SaveResult(save.key, SaveAnswer.UNKNOWN) for save in saves]
+        applied = self.applies_only()
+        results = [self._save(save) for save in saves[:applied]]
+        await self._request("saved")
+        if applied is not None or self.loses_save_answer():
+            return [SaveResult(save.key, SaveAnswer.UNKNOWN) for save in saves]
+        return results
+
+    def _save(self, save: Save) -> SaveResult:
+        image = self.images_by_id.get(save.key.image)
+        if image is None:
+            return SaveResult(save.key, SaveAnswer.GONE, message="no such image")
+        previous = len(image.annotations)
+        self.on_save(image, save)
+        image.annotations = list(self.format.annotations(save.wanted))
+        return SaveResult(save.key, SaveAnswer.CLAIMED, previous)
 
     def empty(self, dataset: Dataset, image: ListedImage, document: ListedDocument) -> Reading:
         body: Document = {"image": image.id, "annotations": []}
