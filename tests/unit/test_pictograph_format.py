@@ -34,6 +34,7 @@ def digest(*annotations: JsonObject) -> str:
         (BOX, {**BOX, "attributes": {}}),
         (BOX, {**BOX, "created_by": "someone"}),
         (BOX, {**BOX, "metadata": None}),
+        (BOX, {**BOX, "oriented_box": None, "instance_id": None}),
         (BOX, {**BOX, "bounding_box": {"h": 4.0, "w": 3.0, "y": 2.0, "x": 1.0}}),
         (BOX, {"id": "a", "name": "car", "type": "bbox", "bbox": [1, 2, 3, 4]}),
         (POLYGON, {**POLYGON, "bounding_box": {"x": 0, "y": 0, "w": 9, "h": 7}}),
@@ -83,6 +84,28 @@ def test_what_surrounds_the_annotations_is_no_part_of_the_digest() -> None:
     assert FORMAT.digest(bare) == FORMAT.digest(FORMAT.parse(document()))
 
 
+def test_annotations_are_keyed_by_their_ids_in_order() -> None:
+    keyed = FORMAT.keyed(FORMAT.parse(document(POLYGON, {**BOX, "confidence": 1.0})))
+    assert [item.key for item in keyed] == ["p", "a"]
+    assert keyed[1].value == {**BOX, "confidence": 1.0}
+    (plain,) = FORMAT.keyed(FORMAT.parse(document(BOX)))
+    assert keyed[1].digest == plain.digest != keyed[0].digest
+
+
+@pytest.mark.parametrize("second", [{**POINT, "id": "a"}, {**POINT, "id": 1}, {"name": "eye"}])
+def test_annotations_that_cannot_be_told_apart_have_no_keys(second: JsonObject) -> None:
+    with pytest.raises(InvalidDocument) as refused:
+        FORMAT.keyed(FORMAT.parse(document(BOX, second)))
+    assert refused.value.pointer == "/annotations/1/id"
+
+
+def test_another_list_in_a_document_leaves_what_surrounds_it() -> None:
+    before = FORMAT.parse(b'{"image": "a.jpg", "annotation_count": 7, "annotations": [], "odd": 1}')
+    after = FORMAT.with_annotations(before, [BOX])
+    assert list(after.items()) == [("image", "a.jpg"), ("annotation_count", 1), ("annotations", [BOX]), ("odd", 1)]
+    assert FORMAT.with_annotations({"annotations": [BOX]}, []) == {"annotations": []}
+
+
 def test_counts_are_by_class_name() -> None:
     parsed = FORMAT.parse(document(BOX, POLYGON, {**BOX, "id": "b"}, {"id": "c"}))
     assert FORMAT.counts(parsed) == {"car": 2, "lake": 1, "": 1}
@@ -105,13 +128,13 @@ def test_a_byte_order_mark_is_skipped() -> None:
         (b'{"annotations": [\n"\xff"]}', "not UTF-8", "", 2),
         (b"[]", "the document is a list", "", 0),
         (b"null", "the document is null", "", 0),
-        (b"{}", "list of annotations", "/annotations", 0),
-        (b'{"annotations": {}}', "list of annotations", "/annotations", 0),
-        (b'{"annotations": [{}, 7]}', "an annotation is a number", "/annotations/1", 0),
-        (b'{"annotations": [{"id": 1, "id": 2}]}', '"id" stands twice', "", 0),
-        (b'{"annotations": [{"x": NaN}]}', "NaN", "", 0),
-        (b'{"annotations": [{"x": -Infinity}]}', "Infinity", "", 0),
-        (b'{"annotations": [{"x": 1e999}]}', "too large", "", 0),
+        (b"{}", "list of annotations", "/annotations", 1),
+        (b'{\n"annotations": {}}', "list of annotations", "/annotations", 2),
+        (b'{"annotations": [{},\n 7]}', "an annotation is a number", "/annotations/1", 2),
+        (b'{"annotations": [{"id": 1,\n "id": 2}]}', '"id" stands twice', "/annotations/0/id", 2),
+        (b'{"annotations": [{"x": NaN}]}', "NaN", "/annotations/0/x", 1),
+        (b'{"annotations": [{"x": -Infinity}]}', "Infinity", "/annotations/0/x", 1),
+        (b'{"annotations": [{"x": 1e999}]}', "too large", "/annotations/0/x", 1),
         (b'{"annotations": [{"x": ' + b"9" * 5000 + b"}]}", "too long", "", 0),
         (b'{"annotations": ' + b"[" * 100_000, "nested too deeply", "", 0),
     ],
