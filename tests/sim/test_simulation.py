@@ -13,18 +13,23 @@ from unittest.mock import patch
 
 import pytest
 
-from labelmirror.engine import look, pull
+from labelmirror.engine import look, pull, push
 from labelmirror.engine.mirror import Run
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.policy import OnConflict
+from labelmirror.model.remote import Dataset, Reading
 from labelmirror.model.rows import FileStat, LocalFile
+from labelmirror.model.saving import Save, SaveAnswer, SaveResult
 from labelmirror.planning.plan import DocumentPlan
+from labelmirror.planning.push import Decision, Side, decide
 from labelmirror.ports.state import DocumentRecorded
 from labelmirror.ports.tree import Placement
-from sim.world import CRASH_POINTS, World, simulate
+from sim.world import CRASH_POINTS, FAULTS, SAVE_FAULTS, World, simulate
+from support.memory_provider import MemoryProvider
+from support.memory_state import _Journal
 from support.memory_tree import MemoryTree
 
 FIXED, FRESH = 1000, 1000
-
-FAULTS = {"unavailable", "limited", "protocol", "refused", "drop_row", "repeat_row", "hide_row", "cut", "html", "disk"}
 
 #: Every row of the decision table that a mirror can be in; the two with an invalid remote side are a provider's.
 ROWS = {
@@ -86,7 +91,7 @@ def test_no_edit_is_lost_and_every_world_comes_to_rest(request: pytest.FixtureRe
         for name, count in sorted(counts.items()):
             print(f"{count:9}  {title}  {name}")
     assert not ROWS - rows.keys(), "rows of the table that no world reached"
-    assert not FAULTS - faults.keys(), "faults that never struck"
+    assert not {*FAULTS, *SAVE_FAULTS} - faults.keys(), "faults that never struck"
     assert not set(CRASH_POINTS) - crashes.keys(), "points at which nothing ever died"
 
 
@@ -142,9 +147,58 @@ def forgetting_what_a_dead_run_wrote() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def saving_without_reading_again() -> Iterator[None]:
+    honest = decide
+
+    def trusting(base: Side | None, local: Side, remote: Side, on_conflict: OnConflict) -> Decision:
+        return honest(base, local, base if base is not None else remote, on_conflict)
+
+    with patch.object(push, "decide", trusting):
+        yield
+
+
+@contextmanager
+def recording_base_before_reading_back() -> Iterator[None]:
+    async def believe(_pushing: push.Pushing, sendings: Sequence[push._Sending]) -> dict[DocumentKey, Reading]:
+        return {
+            sending.edit.row.key: Reading(sending.edit.row.key, sending.data, sending.digest, {})
+            for sending in sendings
+        }
+
+    with patch.object(push.Pushing, "_read_back", believe):
+        yield
+
+
+@contextmanager
+def sending_blindly_again() -> Iterator[None]:
+    honest = MemoryProvider.save_many
+
+    async def stubborn(provider: MemoryProvider, dataset: Dataset, saves: Sequence[Save]) -> Sequence[SaveResult]:
+        results = await honest(provider, dataset, saves)
+        lost = any(result.answer is SaveAnswer.UNKNOWN for result in results)
+        return await honest(provider, dataset, saves) if lost else results
+
+    with patch.object(MemoryProvider, "save_many", stubborn):
+        yield
+
+
+@contextmanager
+def sending_without_an_undo_record() -> Iterator[None]:
+    async def forget(_journal: object, _records: object, _contents: object) -> None:
+        return
+
+    with patch.object(_Journal, "open_saves", forget):
+        yield
+
+
 @pytest.mark.parametrize(
     "bug",
     [
+        saving_without_reading_again,
+        recording_base_before_reading_back,
+        sending_blindly_again,
+        sending_without_an_undo_record,
         deleting_after_one_listing,
         recording_base_before_the_file,
         overwriting_without_looking_again,

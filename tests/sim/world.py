@@ -20,8 +20,9 @@ from labelmirror.errors import DiskError, LabelmirrorError, Limited, ProtocolErr
 from labelmirror.model.document import Digest, JsonObject, render
 from labelmirror.model.events import Event
 from labelmirror.model.keys import DatasetRef
-from labelmirror.model.policy import Consent, MirrorPolicy
+from labelmirror.model.policy import Consent, MirrorPolicy, OnConflict
 from labelmirror.model.report import MirrorOutcome, MirrorReport
+from labelmirror.model.saving import Save, SaveOutcome
 from labelmirror.model.trouble import Failed, Stage
 from labelmirror.planning import plan
 from labelmirror.planning.classify import Side, Verdict, Void, classify
@@ -42,6 +43,11 @@ CRASH_POINTS = (
     "request.bytes",
     "request.links",
     "request.confirm",
+    "request.reread",
+    "request.save",
+    "request.saved",
+    "journal.open_saves:after",
+    "journal.close_save:before",
     "state.add_listed:after",
     "state.add_readings:after",
     "state.begin_moves:after",
@@ -57,6 +63,11 @@ CRASH_POINTS = (
     "tree.retire:after",
     "tree.move:after",
 )
+
+
+#: What goes wrong with requests, and with saves.
+FAULTS = ("unavailable", "limited", "protocol", "refused", "drop_row", "repeat_row", "hide_row", "cut", "html", "disk")
+SAVE_FAULTS = ("save_lost", "answer_lost", "half_saved")
 
 
 class Crash(BaseException):
@@ -112,8 +123,8 @@ class Gated:
 
     def __getattr__(self, attribute: str) -> Any:
         target = getattr(self._port, attribute)
-        if attribute == "memory":
-            return Gated(self._life, "memory", target)
+        if attribute in {"memory", "journal"}:
+            return Gated(self._life, attribute, target)
         if attribute == "walk":
             return target
         point = f"{self._name}.{attribute}"
@@ -130,14 +141,20 @@ class Gated:
 class World:
     """One server, one directory, one memory, and everything that happens to them."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, pushes: bool = False) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
         self.provider = MemoryProvider(page=self.rng.choice([3, 7, 50]))
         self.tree = MemoryTree(self._tree_step)
         self.state = MemoryState()
-        self.policy = MirrorPolicy(full_check_every_s=self.rng.choice([50.0, 1e9]))
+        self.policy = MirrorPolicy(
+            full_check_every_s=self.rng.choice([50.0, 1e9]),
+            push=pushes,
+            on_conflict=self.rng.choice([OnConflict.MERGE, OnConflict.MERGE, OnConflict.HOLD]),
+            push_window_s=self.rng.choice([1.0, 20.0, 1000.0]),
+        )
+        self.provider.on_save = self.witness_save
         self.busy = False
         self.life: Life | None = None
         self.names = 0
@@ -150,6 +167,14 @@ class World:
         self.edits: dict[str, bytes] = {}
         #: Every digest that the server ever held of an image.
         self.ever: dict[str, set[Digest]] = {}
+        #: Ids of annotations: made by people, taken away by people, and overwritten in the window of a save.
+        self.made: set[str] = set()
+        self.seen_on_server: set[str] = set()
+        self.taken: set[str] = set()
+        self.lost_in_window: set[str] = set()
+        #: Saves by which a foreign save was overwritten and the count tells it: each must be reported.
+        self.alarms_due: set[str] = set()
+        self.saves: Counter[str] = Counter()
         self.in_the_way: bytes | None = None
         self.disk_fails: Callable[[], bool] = lambda: False
         for _ in range(self.rng.randrange(20, 28)):
@@ -177,6 +202,30 @@ class World:
     def note(self, image: MemoryImage) -> None:
         """Remember what the server holds now of an image."""
         self.ever.setdefault(image.id, set()).add(FORMAT.digest(image.document()))
+        self.made |= ids(image.annotations)
+        self.seen_on_server |= ids(image.annotations)
+
+    def witness_save(self, image: MemoryImage, save: Save) -> None:
+        """Called when a save takes effect: it has a durable record, is not done twice, and what it overwrites is counted."""
+        where = f"seed {self.seed}: save of {image.id}"
+        wanted = FORMAT.annotations(save.wanted)
+        digest, held = FORMAT.digest(save.wanted), FORMAT.digest(image.document())
+        records = [record for record in self.state.held.saves.values() if record.key == save.key]
+        assert any(record.outcome is SaveOutcome.OPEN and record.body_digest == digest for record in records), (
+            f"{where} without an undo record"
+        )
+        assert digest != held, f"{where} done twice"
+        assert len(ids(wanted)) == len(wanted), f"{where} doubles an annotation"
+        self.saves["saves"] += 1
+        if held != save.expected.digest:
+            assert save.expected.data is not None
+            read = FORMAT.annotations(FORMAT.parse(save.expected.data))
+            self.lost_in_window |= ids(image.annotations) - ids(read) - ids(wanted)
+            self.saves["foreign saves overwritten"] += 1
+            if len(image.annotations) != len(read):
+                self.alarms_due.add(save.idempotency_key)
+        self.ever.setdefault(image.id, set()).add(digest)
+        self.seen_on_server |= ids(wanted)
 
     def edited(self, annotations: Sequence[JsonObject]) -> list[JsonObject]:
         """One edit of a list: a box moved, an annotation added or deleted, rarely all of them."""
@@ -202,9 +251,12 @@ class World:
             return
         image = self.rng.choice(images)
         if kind == "edit":
+            before = ids(image.annotations)
             image.annotations = self.edited(image.annotations)
+            self.taken |= before - ids(image.annotations)
             self.note(image)
         elif kind == "delete":
+            self.taken |= ids(image.annotations)
             del self.provider.images_by_id[image.id]
         else:
             image.directory = self.rng.choice(["", "day", "moved"])
@@ -221,13 +273,21 @@ class World:
             self.touch_image(kind)
         elif documents:
             path = self.rng.choice(documents)
+            before = ids_in(self.tree.files()[path])
             if kind == "lose":
+                # What was not on the server yet is lost by the person's own hand.
+                self.taken |= before - self.on_server()
                 self.tree.remove(path)
                 self.edits.pop(path, None)
             elif kind == "break":
+                # Whoever mends it later writes it anew, and so deletes what was in it.
+                self.taken |= before
                 self.write(path, b'{"annotations": [')
             else:
-                self.write(path, self.changed(self.tree.files()[path]))
+                after = self.changed(self.tree.files()[path])
+                self.taken |= before - ids_in(after)
+                self.made |= ids_in(after)
+                self.write(path, after)
 
     def changed(self, data: bytes) -> bytes:
         try:
@@ -235,6 +295,10 @@ class World:
         except LabelmirrorError:
             return render({"image": "mended", "annotations": [self.annotation()]})
         return render({**document, "annotations": self.edited(FORMAT.annotations(document))})
+
+    def on_server(self) -> set[str]:
+        """Ids of all annotations that the server holds now."""
+        return {id_ for image in self.provider.images_by_id.values() for id_ in ids(image.annotations)}
 
     def write(self, path: str, data: bytes) -> None:
         self.tree.edit(path, data)
@@ -275,7 +339,11 @@ class World:
             self.in_the_way = self.tree.files().get(str(detail))
         if point in {"tree.place:after", "tree.retire:after"}:
             path, data = str(detail), self.in_the_way
-            if data is not None and self.edits.get(path) == data and not self.server_had(data):
+            if self.policy.push and data is not None:
+                lost = ids_in(data) - ids_in(self.tree.files().get(path, b"")) - self.taken
+                lost -= {id_ for id_ in lost if self.ever_on_server(id_)}
+                assert not lost, f"seed {self.seed}: {point} took {lost} away from {path}"
+            elif data is not None and self.edits.get(path) == data and not self.server_had(data):
                 msg = f"seed {self.seed}: {point} took away an edit of {path}: {data!r}"
                 raise AssertionError(msg)
         if point == "tree.move:after":
@@ -285,6 +353,10 @@ class World:
                 self.edits[target] = self.edits.pop(source)
         if self.life is not None:
             self.life.step(point)
+
+    def ever_on_server(self, annotation: str) -> bool:
+        """Whether the server ever held an annotation: then its going is the server's own affair."""
+        return annotation in self.seen_on_server
 
     def server_had(self, data: bytes) -> bool:
         try:
@@ -297,19 +369,8 @@ class World:
 
     def choose_faults(self) -> dict[str, int]:
         """Which request of this run goes wrong, by kind; numbers are the request that it hits."""
-        kinds = (
-            "unavailable",
-            "limited",
-            "protocol",
-            "refused",
-            "drop_row",
-            "repeat_row",
-            "hide_row",
-            "cut",
-            "html",
-            "disk",
-        )
-        return {kind: self.rng.randrange(1, 12) for kind in kinds if self.rng.random() < 0.12}
+        chosen = {kind: self.rng.randrange(1, 12) for kind in FAULTS if self.rng.random() < 0.12}
+        return chosen | {kind: self.rng.randrange(1, 3) for kind in SAVE_FAULTS if self.rng.random() < 0.12}
 
     def arm(self, faults: dict[str, int]) -> None:
         """Put faults in the way of requests."""
@@ -352,6 +413,9 @@ class World:
             return data
 
         provider.door, provider.garble_page, provider.garble_bytes = door, garble_page, garble_bytes
+        provider.loses_save = lambda: strikes("save_lost")
+        provider.loses_save_answer = lambda: strikes("answer_lost")
+        provider.applies_only = lambda: self.rng.randrange(0, 3) if strikes("half_saved") else None
         provider.hides = (lambda: strikes("hide_row")) if "hide_row" in faults else (lambda: False)
         self.disk_fails = (lambda: strikes("disk")) if "disk" in faults else (lambda: False)
 
@@ -433,6 +497,19 @@ class FailingTree:
         return await self._tree.place(placements)
 
 
+def ids(annotations: Sequence[JsonObject]) -> set[str]:
+    """The ids of annotations."""
+    return {str(item["id"]) for item in annotations}
+
+
+def ids_in(data: bytes) -> set[str]:
+    """The ids of the annotations in a file; none if it is no document."""
+    try:
+        return ids(FORMAT.annotations(FORMAT.parse(data)))
+    except LabelmirrorError:
+        return set()
+
+
 def only_crashes(error: BaseException) -> bool:
     """Whether this is a death of the program, however it is wrapped."""
     if isinstance(error, BaseExceptionGroup):
@@ -446,6 +523,13 @@ def check_peace(world: World, report: MirrorReport) -> None:
     files = world.tree.files()
     assert report.outcome in {MirrorOutcome.SYNCED, MirrorOutcome.HELD, MirrorOutcome.PARTIAL}, where
     assert report.documents.pulled == report.images.pulled == report.images.retired == 0, f"{where}: not at rest"
+    if world.policy.push:
+        everywhere = world.on_server().union(*map(ids_in, files.values()))
+        lost = world.made - world.taken - world.lost_in_window - everywhere
+        assert not lost, f"{where}: annotations {lost} vanished, and nobody took them away"
+        for save in world.state.held.saves.values():
+            told = save.outcome is SaveOutcome.FOREIGN_OVERWRITTEN or save.previous_count is None
+            assert told or save.idempotency_key not in world.alarms_due, f"{where}: an overwritten save was not told"
     places = {record.id: record for record in world.state.held.records.values()}
     troubled = {trouble.id for trouble in report.troubles}
     known: set[str] = set()
@@ -457,12 +541,13 @@ def check_peace(world: World, report: MirrorReport) -> None:
             continue
         local = FORMAT.digest(FORMAT.parse(files[path]))
         if local != FORMAT.digest(image.document()):
+            assert not world.policy.push, f"{where}: {path} is not in step, and nothing is said about it"
             assert world.edits.get(path) == files[path], f"{where}: {path} is behind, and nobody edited it"
     unfinished = any(isinstance(trouble, Failed) and trouble.stage is Stage.PULL for trouble in report.troubles)
     for path in files.keys() - known if not unfinished else ():
         mine = path in world.edits or path.startswith("images/")
         assert mine, f"{where}: {path} is left of an image that is gone"
-    for path, data in world.edits.items():
+    for path, data in world.edits.items() if not world.policy.push else ():
         if not world.server_had(data):
             assert files.get(path) == data, f"{where}: an edit of {path} vanished"
 
@@ -487,8 +572,8 @@ def row_of(base: Digest | None, local: Side, remote: Side) -> str:
 
 
 def simulate(seed: int, cycles: int = 10) -> World:
-    """Live through a seed's world and check it; raises AssertionError naming the seed."""
-    world = World(seed)
+    """Live through a seed's world and check it; raises AssertionError naming the seed. Every other world pushes."""
+    world = World(seed, pushes=seed % 2 == 1)
 
     def counted(base: Digest | None, local: Side, remote: Side) -> Verdict:
         world.rows[row_of(base, local, remote)] += 1
