@@ -237,6 +237,17 @@ async def test_a_lost_state_is_rebuilt_without_overwriting_a_document_or_fetchin
         assert (await here.json("sync", exit_code=3))["mirrors"][0]["held"][0]["reason"] == "both_added"
 
 
+async def test_repair_leaves_a_state_alone_that_a_newer_version_wrote(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        await here.json("sync")
+        with closing(sqlite3.connect(here.database, isolation_level=None)) as database:
+            database.execute("PRAGMA user_version = 999")
+        answer = await here.json("repair", exit_code=7)
+        assert "newer" in answer["error"]["message"]
+        with closing(sqlite3.connect(here.database)) as database:
+            assert database.execute("PRAGMA user_version").fetchone() == (999,)
+
+
 async def test_repair_without_a_name_leaves_mirrors_alone_that_are_well(tmp_path: Path) -> None:
     async with home(tmp_path) as here:
         here.configure("[datasets.other]", 'server = "acme"', 'name = "meadow & shore"', 'path = "other"')

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from labelmirror.engine.mirror import Run
+from labelmirror.engine.mirror import Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.errors import BudgetSpent, KeyRefused, Limited, RemoteError, Unavailable
 from labelmirror.model.events import Phase
@@ -134,4 +134,5 @@ class Readings:
             for row in page:
                 if self._is_wanted(row):
                     problem = problems.get(row.key, missing)
-                    self.run.fail(row.key, row.path, Stage.PULL, problem.code, problem.message)
+                    path = image_path(row.place)
+                    self.run.fail(row.key, path, Stage.PULL, problem.code, problem.message)
