@@ -204,9 +204,8 @@ async def test_one_mirrors_error_does_not_keep_the_next_from_its_turn(tmp_path: 
         assert len(here.files()) == 12
 
 
-@pytest.mark.parametrize("generation", ["g0", "g1", "g1b", "g2"])
-async def test_every_generation_of_the_server_gives_the_same_images(tmp_path: Path, generation: str) -> None:
-    async with home(tmp_path, generation=generation) as here:
+async def test_the_oldest_generation_of_the_server_is_mirrored_as_well(tmp_path: Path) -> None:
+    async with home(tmp_path, generation="g0") as here:
         await here.json("sync")
         images = {data for path, data in here.files().items() if path.startswith("images/")}
         assert images == {image.content for image in here.dataset}
