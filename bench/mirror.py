@@ -51,7 +51,7 @@ class Ended:
         return mirror
 
 
-def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Ended:
+def run_command(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Ended:
     """Run a program to its end. Raises RuntimeError with what it said unless it exits with 0."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         began_s = time.perf_counter()
@@ -76,7 +76,7 @@ class MirrorFolder:
     def sync(self, *options: str) -> Ended:
         """One `labelmirror sync --json`."""
         config = self.folder / "labelmirror.toml"
-        return run([sys.executable, "-m", "labelmirror", "sync", "--json", "--config", config, *options])
+        return run_command([sys.executable, "-m", "labelmirror", "sync", "--json", "--config", config, *options])
 
     def configure(self, server: Server, *, content: str, connections: int, status: str | None) -> None:
         """Write the configuration."""

@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from bench.mirror import Ended, run
+from bench.mirror import Ended, run_command
 from bench.server import DATASET, Server
 
 VERSION = "1.69.146"
@@ -31,14 +31,16 @@ def download(server: Server, folder: Path) -> Ended:
         "STANDIN_DATASET": DATASET,
         "STANDIN_FOLDER": str(folder / "dataset"),
     }
-    return run([_python(), "-c", _DOWNLOAD], env=env)
+    return run_command([_python(), "-c", _DOWNLOAD], env=env)
 
 
 def _python() -> Path:
     python, complete = _HOME / "bin" / "python", _HOME / "complete"
     if not complete.exists():
         shutil.rmtree(_HOME, ignore_errors=True)
-        run([sys.executable, "-m", "venv", _HOME])
-        run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"pictograph=={VERSION}"])
+        run_command([sys.executable, "-m", "venv", _HOME])
+        run_command(
+            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"pictograph=={VERSION}"]
+        )
         complete.touch()
     return python

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from bench.storage import enlarge, serve_files
+
 from labelmirror.standin import Standin, StandinOptions, serve
 
 DATASET = "harbour"
@@ -46,6 +48,10 @@ class Server:
     def complete(self, images: int) -> None:
         """Give so many images the status `complete`, and all others `new`."""
         self._order(f"complete {images}")
+
+    def hasten(self, delay_s: float) -> None:
+        """Let files be as large as photographs, from a host that costs little and answers after this delay."""
+        self._order(f"hasten {delay_s}")
 
     def links(self) -> dict[str, str]:
         """Signed links to all images, by id."""
@@ -82,11 +88,12 @@ async def main() -> None:
             standin.world.move_image(image, image.directory, f"{image.number:07d}-{image.filename}")
         print(json.dumps({"url": standin.url, "key": standin.key}), flush=True)
         while order := await asyncio.to_thread(sys.stdin.readline):
-            print(json.dumps(_obeyed(standin, order.split())), flush=True)
+            print(json.dumps(await _obeyed(standin, order.split())), flush=True)
 
 
-def _obeyed(standin: Standin, order: list[str]) -> object:
-    images = standin.world.dataset(DATASET).active
+async def _obeyed(standin: Standin, order: list[str]) -> object:
+    dataset = standin.world.dataset(DATASET)
+    images = dataset.active
     match order:
         case ["asked"]:
             sent_bytes = sum(entry.sent_bytes for entry in standin.requests if entry.route.startswith("storage."))
@@ -103,6 +110,10 @@ def _obeyed(standin: Standin, order: list[str]) -> object:
         case ["complete", number]:
             for index, image in enumerate(images):
                 image.status = "complete" if index < int(number) else "new"
+            return None
+        case ["hasten", delay_s]:
+            enlarge(dataset)
+            await serve_files(standin, dataset, float(delay_s))
             return None
         case ["links"]:
             signer, now_s = standin._signer, standin.clock.now_s()  # noqa: SLF001 - what its storage host would sign

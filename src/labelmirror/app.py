@@ -18,7 +18,7 @@ from labelmirror.config import Config, DatasetSettings
 from labelmirror.config.secrets import resolve
 from labelmirror.engine.cycle import check_marker
 from labelmirror.engine.mirror import LocalMirror, Mirror
-from labelmirror.errors import ConfigError, MarkerMismatch, StateDamaged, UsageError
+from labelmirror.errors import ConfigError, MarkerMismatch, StateDamaged, StateForeign, UsageError
 from labelmirror.ledger.sqlite import SqliteLedger
 from labelmirror.model.document import JsonValue
 from labelmirror.model.keys import DatasetRef
@@ -213,11 +213,14 @@ async def needs_repair(shop: Workshop, name: str) -> bool:
 async def renew_state(shop: Workshop) -> Sequence[Path]:
     """Put a database that cannot be read aside, so that a new one is begun; the new names of its files.
 
-    It holds every mirror's memory, so no mirror may be at work: raises Locked if one is.
+    It holds every mirror's memory, so no mirror may be at work: raises Locked if one is. Raises StateForeign for a file
+    that is not this version's to put aside.
     """
     folder = shop.config.settings.state
     try:
         await try_state(shop)
+    except StateForeign:
+        raise
     except StateDamaged:
         async with AsyncExitStack() as locks:
             for name in sorted(shop.config.settings.datasets):

@@ -227,6 +227,10 @@ class StateDamaged(LabelmirrorError):
     exit_code = ExitCode.NEEDS_REPAIR
 
 
+class StateForeign(StateDamaged):
+    """The file in the place of the state is whole, and a newer version's or another program's: it is left alone."""
+
+
 class Stopped(LabelmirrorError):
     """Somebody asked the run to end; what was finished is on record."""
 

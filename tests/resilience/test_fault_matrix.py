@@ -12,7 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -87,7 +87,9 @@ class Range:
     first: Held
     changed: Held
     template: Yard
-    requests: dict[str, Counter[str]] = field(default_factory=dict)
+    requests: dict[str, Counter[str]]
+    #: One for all runs: waiting moves it, and time never goes back.
+    clock: QuickClock
 
     async def fire(self, cell: Cell) -> None:
         """Go through one cell. Raises AssertionError if it does not hold."""
@@ -95,11 +97,11 @@ class Range:
         yard = self._begun(cell.phase)
         self.scene.standin.faults.add(Fault(route=cell.route, kind=cell.kind, nth=cell.nth, times=cell.times))
         account = MemoryAccount()
-        await run(self.scene.standin, yard, account, IMPATIENT)
+        await run(self.scene.standin, yard, account, IMPATIENT, self.clock)
         self.scene.standin.faults.clear()
         self.scene.standin.requests.clear()
         recorded = check_interrupted(yard, self.scene.changed, before, after, str(cell))
-        report = await run(self.scene.standin, yard, account, PATIENT)
+        report = await run(self.scene.standin, yard, account, PATIENT, self.clock)
         assert report.outcome is MirrorOutcome.SYNCED, f"{cell}: {report.outcome} {report.error} {report.troubles}"
         # An export whose end was not heard of stays remembered until the next one.
         check_whole(yard, before, after, str(cell), but="memory")
@@ -127,9 +129,10 @@ class Range:
                                 yield Cell(phase, route, nth, kind, times)
 
 
-async def run(standin: Standin, yard: Yard, account: MemoryAccount, timeouts: Timeouts) -> MirrorReport:
+async def run(
+    standin: Standin, yard: Yard, account: MemoryAccount, timeouts: Timeouts, clock: QuickClock
+) -> MirrorReport:
     """One sync that reads everything, with the state and the tree as they are shipped."""
-    clock = QuickClock()
     settings = PictographSettings.model_validate(
         {"kind": "pictograph", "url": standin.url, "key": "unused", "connections": 4}
     )
@@ -175,16 +178,16 @@ async def firing_range(folder: Path) -> AsyncIterator[Range]:
         requests = {}
         scene.put(scene.before)
         yard = Yard.make(folder / "undisturbed", standin, exact=False)
-        account = MemoryAccount()
-        assert (await run(standin, yard, account, PATIENT)).outcome is MirrorOutcome.SYNCED
+        account, clock = MemoryAccount(), QuickClock()
+        assert (await run(standin, yard, account, PATIENT, clock)).outcome is MirrorOutcome.SYNCED
         requests["first"] = Counter(standin.requests.by_route)
         first = Held.by(yard)
         shutil.copytree(yard.folder, folder / "template")
         yard.lose(scene.changed.lost)
         scene.put(scene.after)
-        assert (await run(standin, yard, account, PATIENT)).outcome is MirrorOutcome.SYNCED
+        assert (await run(standin, yard, account, PATIENT, clock)).outcome is MirrorOutcome.SYNCED
         requests["changed"] = Counter(standin.requests.by_route)
-        yield Range(scene, folder, first, Held.by(yard), Yard(folder / "template"), requests)
+        yield Range(scene, folder, first, Held.by(yard), Yard(folder / "template"), requests, clock)
 
 
 def drawn(cells: Iterable[Cell], seed: int) -> list[Cell]:

@@ -116,6 +116,8 @@ class MemoryProvider:
     garble_page: Callable[[list[MemoryImage]], list[MemoryImage]] = list
     #: Whether a pass over the listing leaves an image out, in rows and total alike, as a lagging replica does.
     hides: Callable[[], bool] = bool
+    #: Ids of images of which a listing says that they have no annotations, whatever they have.
+    called_empty: set[str] = field(default_factory=set)
     #: What an image's bytes become on their way.
     garble_bytes: Callable[[bytes], bytes] = bytes
     #: Whether the answer to a batch of saves is lost, before it took effect or after.
@@ -177,7 +179,7 @@ class MemoryProvider:
                 return ListingEnd(max(totals), len(totals) == 1, pages)
 
     def _listed(self, image: MemoryImage) -> ListedImage:
-        count = len(image.annotations)
+        count = 0 if image.id in self.called_empty else len(image.annotations)
         document = ListedDocument("", Token(str(count), strong=False), empty=count == 0)
         return ListedImage(
             image.id, image.directory, image.name, image.status, len(image.data), None, None, None, count, (document,)

@@ -1,9 +1,12 @@
 """The demonstration as a process: it tells the truth, can be told again, and leaves strangers' folders alone."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
-from support.cli import labelmirror
+from support.cli import environment, labelmirror
 
 
 def test_it_mirrors_keeps_an_edit_and_finds_the_other_one_and_can_be_run_again(tmp_path: Path) -> None:
@@ -39,3 +42,19 @@ def test_it_leaves_a_folder_alone_that_holds_something_else(tmp_path: Path) -> N
     ended = labelmirror("demo", "--dir", "precious", "--json", cwd=tmp_path)
     assert (ended.exit_code, ended.answer["error"]["code"]) == (2, "usage")
     assert (tmp_path / "precious" / "harbour").read_text() == "mine"
+
+
+def test_a_reader_that_leaves_early_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "labelmirror", "demo", "--images", "2"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -21,11 +21,12 @@ COMMANDS = (
     ("doctor",),
     ("repair",),
 )
+REFUSED = (("sync",), ("sync", "--json"), ("doctor", "--json"), ("datasets",))
 
 
-async def outputs(here: Home, env: dict[str, str]) -> str:
+async def outputs(here: Home, commands: tuple[tuple[str, ...], ...], env: dict[str, str]) -> str:
     """Everything that commands print, at their most talkative."""
-    ended = [await here.run(*command, "--verbose", env=env) for command in COMMANDS]
+    ended = [await here.run(*command, "--verbose", env=env) for command in commands]
     return "".join(each.stdout + each.stderr for each in ended)
 
 
@@ -40,7 +41,7 @@ async def test_neither_key_nor_link_is_in_any_output_or_file(tmp_path: Path) -> 
         Fault(route="images.list", kind=FaultKind.ERROR_503, nth=2),
     )
     async with home(tmp_path, faults=faults) as here:
-        said = await outputs(here, here.env)
+        said = await outputs(here, COMMANDS, here.env)
         assert "link_expired" in said
         assert here.standin.key not in said
         assert here.standin.key.encode() not in written(tmp_path)
@@ -56,7 +57,7 @@ async def test_a_key_that_the_server_repeats_in_its_refusal_is_not_repeated(tmp_
 
     async with home(tmp_path) as here, site(refuse) as other:
         here.config.write_text(here.config.read_text().replace(here.standin.url, other.url))
-        said = await outputs(here, {KEY_VARIABLE: key})
+        said = await outputs(here, REFUSED, {KEY_VARIABLE: key})
     assert "is not valid" in said
     assert key not in said
     assert key.encode() not in written(tmp_path)

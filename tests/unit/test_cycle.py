@@ -58,6 +58,38 @@ async def test_a_changed_count_is_seen_at_once_and_costs_one_read() -> None:
     assert b'"mine"' in bench.tree.files()[bench.document(2)]
 
 
+async def test_a_listing_that_calls_a_document_empty_is_no_reason_to_empty_it_here() -> None:
+    bench = await mirrored(5)
+    before = bench.tree.files()
+    bench.provider.called_empty = {"001", "002"}
+    report = await bench.sync()
+    assert report.documents.pulled == 0
+    assert bench.tree.files() == before
+    assert (await bench.sync()).traffic.api == 2, "what was read once stands for the same number in the listing"
+
+
+async def test_a_document_that_was_emptied_on_the_server_is_emptied_here() -> None:
+    bench = await mirrored(5)
+    bench.provider.images_by_id["001"].annotations.clear()
+    assert (await bench.sync()).documents.pulled == 1
+
+
+async def test_an_archive_corrects_a_listing_that_calls_documents_empty() -> None:
+    bench = Bench()
+    for number in range(30):
+        bench.add(number)
+    bench.provider.called_empty = {"001", "002"}
+    await bench.sync()
+    for name in ("001", "002"):
+        held = bench.provider.images_by_id[name].annotations
+        assert (
+            bench.provider.format.annotations(
+                bench.provider.format.parse(bench.tree.files()[bench.document(int(name))])
+            )
+            == held
+        )
+
+
 async def test_a_moved_box_is_seen_by_the_next_full_check_and_not_before() -> None:
     bench = await mirrored(5)
     nudge(bench.provider.images_by_id["002"])

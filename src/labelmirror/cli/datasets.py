@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def datasets(
     call: Call,
     server: Annotated[
-        str | None, typer.Argument(metavar="[SERVER]", help="A server of the configuration; all if none is named.")
+        str | None, typer.Argument(metavar="SERVER", help="A server of the configuration; all if none is named.")
     ] = None,
 ) -> ExitCode:
     """List the datasets that servers hold."""

@@ -14,7 +14,7 @@ from labelmirror.errors import ExitCode, UsageError
 def demo(
     call: Call,
     kind: Annotated[str, typer.Option(help="Kind of server.")] = "pictograph",
-    images: Annotated[int, typer.Option(min=4, max=10_000, help="Images in the dataset.")] = 24,
+    images: Annotated[int, typer.Option(min=2, max=10_000, help="Images in the dataset.")] = 24,
     folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Folder for configuration and mirror.")] = Path(
         "demo-mirror"
     ),

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 
-from labelmirror.cli.output import OutputLost, write_json
+from labelmirror.cli.output import OutputLost, ReaderLeft, write_json
 from labelmirror.errors import EXIT_PRECEDENCE, ExitCode, LabelmirrorError
 from labelmirror.telemetry.logs import Masker
 
@@ -11,12 +11,14 @@ from labelmirror.telemetry.logs import Masker
 def report(error: Exception, masker: Masker, *, as_json: bool) -> ExitCode:
     """Tell a person what happened on standard error, or a program in the JSON answer; give the exit code.
 
-    Of a group of errors the one with the weightiest exit code speaks. What this program did not foresee is one line
+    Nothing is said when nobody reads. Of a group of errors the one with the weightiest exit code speaks. What this program did not foresee is one line
     here and a traceback in the log at debug level.
     """
     known = sorted((leaf for leaf in _leaves(error) if isinstance(leaf, LabelmirrorError)), key=_weight)
     if known:
         speaking = known[0]
+        if isinstance(speaking, ReaderLeft):
+            return speaking.exit_code
         as_json = as_json and not isinstance(speaking, OutputLost)
         return tell(speaking.code, speaking.message, speaking.hint, speaking.exit_code, masker, as_json=as_json)
     import structlog

@@ -7,7 +7,7 @@ import typer
 
 #: Mirrors by name; none means all.
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help="Mirrors; all if none is named.", show_default=False)
+    list[str] | None, typer.Argument(metavar="NAME", help="Mirrors; all if none is named.", show_default=False)
 ]
 
 

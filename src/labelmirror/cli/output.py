@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from labelmirror.errors import DiskError, ExitCode
+from labelmirror.errors import DiskError, ExitCode, LabelmirrorError
 from labelmirror.model.document import JsonValue
 
 if TYPE_CHECKING:
@@ -19,10 +19,14 @@ class OutputLost(DiskError):
     """Standard output cannot be written, so that only standard error is left to say so."""
 
 
+class ReaderLeft(LabelmirrorError):
+    """Whoever read standard output has seen enough: nothing is wrong, and there is nobody to tell."""
+
+
 def write_json(keys: Mapping[str, JsonValue], exit_code: ExitCode) -> None:
     """Write the JSON answer in one line: `ok` (true for exit code 0 only), `exit_code` and the command's own keys.
 
-    Raises OutputLost when standard output cannot take it, as `write_human` does.
+    Raises OutputLost when standard output cannot take it, ReaderLeft when nobody reads it, as `write_human` does.
     """
     envelope = {"ok": exit_code == ExitCode.DONE, "exit_code": int(exit_code), **keys}
     # ASCII only: a pipe may have any encoding, and names from a server may hold lone surrogates.
@@ -36,8 +40,12 @@ def write_human(make: "Callable[[], RenderableType]") -> None:
 
     # A pipe has no width: a row stays on one line, for grep.
     width = None if sys.stdout.isatty() else 10_000
+    console = Console(width=width, markup=False, highlight=False, emoji=False)
+    # Rendered first: rich would end the program by itself when the reader has left.
+    with console.capture() as rendered:
+        console.print(make())
     with _standard_output():
-        Console(width=width, markup=False, highlight=False, emoji=False).print(make())
+        sys.stdout.write(rendered.get())
 
 
 @contextmanager
@@ -45,11 +53,11 @@ def _standard_output() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough
-        raise
     except OSError as error:
         # What is left in the buffer cannot be written at the end of the program either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise ReaderLeft("nobody reads standard output any more") from error
         msg = f"standard output cannot be written: {error.strerror}"
         raise OutputLost(msg) from error
 

@@ -13,7 +13,7 @@ from labelmirror.errors import ExitCode
 def repair(
     call: Call,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The mirror; each that needs it if none is named.")
+        str | None, typer.Argument(metavar="NAME", help="The mirror; each that needs it if none is named.")
     ] = None,
 ) -> ExitCode:
     """Rebuild a lost or damaged state from the mirror and the server. Deletes and overwrites no document."""

@@ -125,13 +125,16 @@ async def repair_all(call: Call, name: str | None, stop: Stop) -> ExitCode:
         for path in await renew_state(shop):
             structlog.get_logger("labelmirror").warning("state.set_aside", path=str(path))
         for each in names:
+            if stop.requested.is_set():
+                reports.append(ended(each, _NOT_BEGUN))
+                continue
             # Without a name, a mirror that is well keeps what is known of it: edits would be held otherwise.
             if len(names) > 1 and not await needs_repair(shop, each):
                 continue
 
             async def repair_one(each: str = each) -> MirrorReport:
                 async with open_mirror(shop, each) as mirror:
-                    return await repair(mirror)
+                    return await repair(mirror, stop.requested)
 
             reports.append(await attempt(repair_one, partial(ended, each)))
     return answer_with_runs(call, reports, stop)

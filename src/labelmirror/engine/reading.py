@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from labelmirror.engine.mirror import Run
+from labelmirror.engine.mirror import Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.errors import BudgetSpent, KeyRefused, Limited, RemoteError, Unavailable
 from labelmirror.model.events import Phase
@@ -33,10 +33,14 @@ class Readings:
     wanted: int = 0
 
     async def note_empty(self, rows: Sequence[DocumentRow]) -> None:
-        """Put documents that the listing shows to be empty on record as read, and count those still to be read."""
+        """Put documents that the listing shows to be empty on record as read, and count those still to be read.
+
+        A number in a listing is a hint: it saves reading what was never known to have annotations, but what would lose
+        some by it is read.
+        """
         state, provider = self.run.mirror.state, self.run.mirror.provider
         needed = [row for row in rows if self._is_wanted(row)]
-        empty = {row.key for row in needed if row.remote is not None and row.remote.empty}
+        empty = {row.key for row in needed if row.remote is not None and row.remote.empty and _is_bare(row)}
         self.wanted += len(needed) - len(empty)
         if not empty:
             return
@@ -108,10 +112,17 @@ class Readings:
         """Put a batch of readings on record; how many were left out so that they are read again singly.
 
         An archive may have been made before the listing: where the numbers of annotations differ, the document is read
-        again, or, where that would be too many, its token is left open so that the next run reads it.
+        again, or, where that would be too many, its token is left open so that the next run reads it. So is that of a
+        document that was taken for empty: the archive knows better than the listing.
         """
         state = self.run.mirror.state
         listed = {image.id: image for image in await state.listed([reading.key.image for reading in batch])}
+        differing = [
+            reading.key.image
+            for reading in batch
+            if way.covers_all and reading.key.image in listed and _differs(reading, listed[reading.key.image])
+        ]
+        wanted = {row.key for row in await state.rows_of_images(differing) if self._is_wanted(row)}
         kept: list[tuple[Reading, Token | None]] = []
         left_out = 0
         for reading in batch:
@@ -119,8 +130,8 @@ class Readings:
             if image is None:
                 continue
             token = next((document.token for document in image.documents if document.set == reading.key.set), None)
-            if way.covers_all and image.annotations not in {None, sum(reading.counts.values())}:
-                if left_out < rereads:
+            if way.covers_all and _differs(reading, image):
+                if left_out < rereads and reading.key in wanted:
                     left_out += 1
                     continue
                 token = None
@@ -134,4 +145,15 @@ class Readings:
             for row in page:
                 if self._is_wanted(row):
                     problem = problems.get(row.key, missing)
-                    self.run.fail(row.key, row.path, Stage.PULL, problem.code, problem.message)
+                    path = image_path(row.place)
+                    self.run.fail(row.key, path, Stage.PULL, problem.code, problem.message)
+
+
+def _is_bare(row: DocumentRow) -> bool:
+    """Whether neither side was ever known to have annotations here."""
+    return row.base is None or not sum(row.base.counts.values())
+
+
+def _differs(reading: Reading, image: ListedImage) -> bool:
+    """Whether a document has another number of annotations than the listing says."""
+    return image.annotations not in {None, sum(reading.counts.values())}

@@ -7,6 +7,8 @@ nothing is saved.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import anyio
+
 from labelmirror.engine.cycle import CycleOptions, sync
 from labelmirror.engine.mirror import Mirror
 from labelmirror.model.document import JsonValue
@@ -15,8 +17,11 @@ from labelmirror.model.rows import ImageRecord
 from labelmirror.ports.tree import Marker
 
 
-async def repair(mirror: Mirror) -> MirrorReport:
-    """Forget what the state says of this mirror and learn it anew. Raises LabelmirrorError before anything is forgotten."""
+async def repair(mirror: Mirror, stop: anyio.Event | None = None) -> MirrorReport:
+    """Forget what the state says of this mirror and learn it anew. Raises LabelmirrorError before anything is forgotten.
+
+    `stop`, once set, ends it as it ends a sync; the next sync goes on.
+    """
     marker = await mirror.tree.marker()
     summary = await mirror.tree.read_summary()
     facts = await mirror.state.facts()
@@ -26,7 +31,7 @@ async def repair(mirror: Mirror) -> MirrorReport:
         await mirror.tree.write_marker(Marker(store_id, mirror.name))
     await mirror.state.record_images(_records(summary or {}))
     await mirror.state.set_facts(replace(await mirror.state.facts(), claimed=True))
-    return await sync(mirror, CycleOptions(full_check=True, retire=False))
+    return await sync(mirror, CycleOptions(full_check=True, retire=False, stop=stop))
 
 
 def _records(summary: Mapping[str, JsonValue]) -> Sequence[ImageRecord]:

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import anyio
 import anyio.to_thread
 
-from labelmirror.errors import DiskError, Locked, StateDamaged
+from labelmirror.errors import DiskError, Locked, StateDamaged, StateForeign
 from labelmirror.state.statements import migrations
 from labelmirror.state.values import REPAIR
 
@@ -128,9 +128,9 @@ def _migrate(path: Path, connection: sqlite3.Connection) -> None:
         version = _pragma(connection, "user_version")
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables and _pragma(connection, "application_id") != _APPLICATION_ID:
-            raise StateDamaged(f"{path}: this is a database of another program", hint="Name another folder as `state`.")
+            raise StateForeign(f"{path}: this is a database of another program", hint="Name another folder as `state`.")
         if version > len(scripts):
-            raise StateDamaged(
+            raise StateForeign(
                 f"{path}: its version is {version}, this program knows {len(scripts)}: a newer labelmirror wrote it",
                 hint="Use that version again, or a newer one.",
             )

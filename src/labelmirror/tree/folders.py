@@ -5,7 +5,8 @@ import os
 import stat
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
@@ -205,11 +206,18 @@ def sync_all(descriptors: Iterable[int]) -> None:
     todo = list(descriptors)
     try:
         if len(todo) > 1:
-            with ThreadPoolExecutor(min(_SYNCS, len(todo))) as pool:
-                for _ in pool.map(os.fsync, todo):
-                    pass
+            calls = [_syncers().submit(os.fsync, descriptor) for descriptor in todo]
+            wait(calls)
+            for call in calls:
+                call.result()
         elif todo:
             os.fsync(todo[0])
     finally:
         for descriptor in todo:
             os.close(descriptor)
+
+
+@cache
+def _syncers() -> ThreadPoolExecutor:
+    """Threads for fsync, kept: starting them for each small batch would cost more than their calls."""
+    return ThreadPoolExecutor(_SYNCS, thread_name_prefix="sync")
