@@ -167,7 +167,8 @@ class Provider(Protocol):
         """Overwrite documents on the server, in as few requests as it allows; a result for each save, in their order.
 
         One bad document never stops the others. Nothing is ever sent again whose effect is not known: that save's answer
-        is UNKNOWN. Raises RoleRefused, KeyRefused, Limited or BudgetSpent before anything of the batch was sent.
+        is UNKNOWN. Raises RoleRefused, KeyRefused, Limited, BudgetSpent or Unavailable while the server has not taken in
+        anything of the batch; after that, what was not sent for such a reason is UNKNOWN too.
         """
         ...
 

@@ -100,6 +100,11 @@ def sentence(body: bytes) -> str:
     if isinstance(detail, list) and detail and isinstance(detail[0], Mapping):
         candidates.append(_field_error(detail[0]))
     text = next((item for item in candidates if isinstance(item, str) and item.strip()), "")
+    return repeatable(text)
+
+
+def repeatable(text: str) -> str:
+    """A server's text as it may be shown: one printable line of bounded length, without URL queries."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return _QUERY.sub(r"\1?…", printable.strip())[:SENTENCE_MAX]
 

@@ -142,6 +142,7 @@ class Api:
         query: Mapping[str, str] | None = None,
         body: JsonValue = None,
         *,
+        headers: Mapping[str, str] | None = None,
         priority: Priority = Priority.PULL,
     ) -> JsonValue:
         """Send a request that changes something; sent again only where the server surely did not act on it.
@@ -149,7 +150,7 @@ class Api:
         Gives None for an answer without a body. Raises OutcomeUnknown where its answer was lost, or is 408 or 5xx.
         """
         url, where = self._url(path, query), f"{method} {path}"
-        return await self._retries.run(lambda: self._write(method, url, body, where, priority))
+        return await self._retries.run(lambda: self._write(method, url, body, headers, where, priority))
 
     @asynccontextmanager
     async def stream(
@@ -196,12 +197,22 @@ class Api:
                 raise transport_trouble(error, where) from None
         return await self._parsed(data, where)
 
-    async def _write(self, method: str, url: URL, body: JsonValue, where: str, priority: Priority) -> JsonValue:
+    async def _write(
+        self,
+        method: str,
+        url: URL,
+        body: JsonValue,
+        headers: Mapping[str, str] | None,
+        where: str,
+        priority: Priority,
+    ) -> JsonValue:
         try:
-            response = await self._exchange(method, url, priority, where, body=body)
+            response = await self._exchange(method, url, priority, where, body=body, headers=headers)
             async with response:
                 if not 200 <= response.status < 300:
-                    raise failure(response.status, await self._error_body(response), where=where, write=True)
+                    raise _heard(
+                        response, failure(response.status, await self._error_body(response), where=where, write=True)
+                    )
                 data = await self._body(response, where)
         except TRANSPORT_ERRORS as error:
             if isinstance(error, aiohttp.ClientConnectorError):
@@ -283,10 +294,8 @@ class Api:
     async def _refusal(self, response: aiohttp.ClientResponse, where: str) -> Exception:
         """The error of a read's answer that is no success."""
         retry_after_s = parse_retry_after(response.headers.get("Retry-After", ""), self._clock.now_s()) or 0.0
-        error = failure(response.status, await self._error_body(response), where=where, retry_after_s=retry_after_s)
-        if isinstance(error, NotFound) and not _is_json(response):
-            # A proxy or another program answered, not the API: this says nothing about what was asked for.
-            return ProtocolError(f"{error.message}, and not in JSON as the API would", status=response.status)
+        said = await self._error_body(response)
+        error = _heard(response, failure(response.status, said, where=where, retry_after_s=retry_after_s))
         if response.status in TRANSIENT and retry_after_s <= self._retries.backoff.longest_s:
             return Transient(error, retry_after_s)
         return error
@@ -344,5 +353,8 @@ def _within_origin(url: URL, location: str) -> URL | None:
     return target if location and target.origin() == url.origin() and target.user is None else None
 
 
-def _is_json(response: aiohttp.ClientResponse) -> bool:
-    return "json" in response.headers.get("Content-Type", "").lower()
+def _heard(response: aiohttp.ClientResponse, error: RemoteError) -> RemoteError:
+    """The error, unless it is a 404 of a proxy or another program: that says nothing about what was asked for."""
+    if isinstance(error, NotFound) and "json" not in response.headers.get("Content-Type", "").lower():
+        return ProtocolError(f"{error.message}, and not in JSON as the API would", status=response.status)
+    return error

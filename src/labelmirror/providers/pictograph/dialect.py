@@ -20,6 +20,9 @@ API = "/api/v1/developer"
 #: The most rows of an embedded listing, of the image list, and of links in one answer.
 EMBEDDED_PAGE, LIST_PAGE, LINK_PAGE = 10_000, 1_000, 10_000
 
+#: The most documents of one bulk save.
+BULK_SAVES = 200
+
 #: The only stages that the server knows; any other in a filter matches nothing, without an error.
 STATUSES = ("new", "annotate", "review", "complete")
 
@@ -146,12 +149,26 @@ class Dialect:
         identity = _identity(image.id)
         if self.generation is not Generation.G2:
             return f"{API}/annotations/{identity}"
-        parts = [*image.directory.split("/"), image.name] if image.directory else [image.name]
-        segments = [_segment(part) for part in parts]
-        # `{dataset}/file` is read as the document of an image whose id is the dataset's.
-        if "/" in image.name or segments == ["file"] or None in segments:
-            return f"{API}/annotations/{identity}/file"
-        return "/".join([f"{API}/annotations/{dataset.id}", *(segment for segment in segments if segment)])
+        return _by_name(dataset, image) or f"{API}/annotations/{identity}/file"
+
+    def save(self, dataset: Dataset, image: ListedImage) -> str | None:
+        """The path to which an image's annotations are saved; None where only a bulk save can address it."""
+        if self.generation is Generation.G2:
+            return _by_name(dataset, image)
+        return f"{API}/annotations/{_identity(image.id)}"
+
+    def save_body(self, image: str, annotations: Sequence[JsonObject]) -> JsonObject:
+        """The body of a save; the newest generation refuses an id in it."""
+        return {"annotations": annotations} if self.generation is Generation.G2 else _entry(image, annotations)
+
+    @property
+    def bulk_save(self) -> str | None:
+        """The path of bulk saves, in the generations that have them."""
+        return None if self.generation is Generation.G0 else f"{API}/annotations/bulk"
+
+    def bulk_body(self, entries: Sequence[tuple[str, Sequence[JsonObject]]]) -> JsonObject:
+        """The body of a bulk save of lists of annotations, each with its image's id."""
+        return {"saves": [_entry(image, annotations) for image, annotations in entries]}
 
     def annotation_files(self, dataset: Dataset) -> Request | None:
         """The list of a dataset's documents, in the generation that has it."""
@@ -175,6 +192,20 @@ class Dialect:
             return None
         prefix = f"{API}/exports/by-name" if self.generation is Generation.G1B else f"{API}/exports"
         return Request(f"{prefix}/{segment}/{quote(name, safe='')}{tail}", {})
+
+
+def _entry(image: str, annotations: Sequence[JsonObject]) -> JsonObject:
+    return {"image_id": image, "annotations": annotations}
+
+
+def _by_name(dataset: Dataset, image: ListedImage) -> str | None:
+    """The path of an image's annotations by folder and name; None for names that do not survive in a path."""
+    parts = [*image.directory.split("/"), image.name] if image.directory else [image.name]
+    segments = [_segment(part) for part in parts]
+    # `{dataset}/file` is read as the document of an image whose id is the dataset's.
+    if "/" in image.name or segments == ["file"] or None in segments:
+        return None
+    return "/".join([f"{API}/annotations/{dataset.id}", *(segment for segment in segments if segment)])
 
 
 def is_uuid(text: str) -> bool:

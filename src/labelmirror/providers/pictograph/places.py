@@ -13,7 +13,7 @@ _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+')
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A value of the text: what leads to it, the line (1-based) of its key or of itself, and its first text."""
+    """A value of the text: what leads to it, the line (1-based) of its key or of itself, and the text that it begins with."""
 
     path: Path
     line: int

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-from labelmirror.errors import ConfigError, NotFound, ProtocolError, Rejected, UnknownDataset
-from labelmirror.model.keys import DatasetRef
+from labelmirror.errors import ConfigError, InvalidDocument, NotFound, ProtocolError, Rejected, UnknownDataset
+from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.remote import (
     Capabilities,
     ChangeSignal,
@@ -19,15 +19,17 @@ from labelmirror.model.remote import (
     ReadWay,
     Traffic,
 )
+from labelmirror.model.saving import Save, SaveResult
 from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import DocumentFormat, ImageSource, PageSink, ProviderMemory
-from labelmirror.providers.pictograph import convert, listing, probe, wire
+from labelmirror.providers.pictograph import convert, listing, probe, schema, wire
 from labelmirror.providers.pictograph.archive import ArchiveRules, documents
 from labelmirror.providers.pictograph.dialect import EMBEDDED_PAGE, LINK_PAGE, LIST_PAGE, Dialect, Generation
 from labelmirror.providers.pictograph.exports import ExportRules, Exports
 from labelmirror.providers.pictograph.format import PictographFormat
 from labelmirror.providers.pictograph.images import Links, PictographImages
 from labelmirror.providers.pictograph.reading import SingleReads, reading_of
+from labelmirror.providers.pictograph.saving import Saves
 from labelmirror.providers.pictograph.settings import PictographSettings
 from labelmirror.providers.secrets import Secret
 from labelmirror.transport.api import ApiRules
@@ -263,6 +265,18 @@ class PictographProvider:
     def empty(self, dataset: Dataset, image: ListedImage, document: ListedDocument) -> Reading:  # noqa: ARG002 - the port's
         """The document of an image without annotations."""
         return reading_of(image.id, convert.composed(str(self._http.api.origin), dataset, image, []))
+
+    # --- saving ----------------------------------------------------------------------------------------------------
+
+    async def problems(self, dataset: Dataset, key: DocumentKey, data: bytes) -> Sequence[InvalidDocument]:
+        """Why a working document cannot be saved in this generation of the server."""
+        dialect = await self._dialect()
+        return schema.invalid(data, dataset, key.image, dialect.generation)
+
+    async def save_many(self, dataset: Dataset, saves: Sequence[Save]) -> Sequence[SaveResult]:
+        """Overwrite documents: many in a request where the generation has that, else a request each."""
+        dialect = await self._dialect()
+        return await Saves(self._http.api, dialect, dataset, self._connections).run(saves)
 
 
 def _is_meant(dataset: Dataset, ref: DatasetRef) -> bool:

@@ -91,6 +91,27 @@ class ExportLink(Wire):
     download_url: Text
 
 
+class SavedRow(Wire):
+    """What the server says about one save that it did."""
+
+    image_id: Text
+    previous_count: Count | None = None
+
+
+class FailedRow(Wire):
+    """What it says about one save of many that it did not do."""
+
+    image_id: Text
+    error: str = ""
+
+
+class BulkAnswer(Wire):
+    """The answer to a bulk save."""
+
+    saved: tuple[SavedRow, ...]
+    failed: tuple[FailedRow, ...]
+
+
 M = TypeVar("M", bound=Wire)
 
 
