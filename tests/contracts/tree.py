@@ -228,6 +228,19 @@ class TreeContract:
         await tree.write_summary(head, pages([{"id": "1"}, {"id": "\udfff"}], [], [{"id": "é"}]))
         assert await tree.read_summary() == {**head, "images": [{"id": "1"}, {"id": "\udfff"}, {"id": "é"}]}
 
+    async def test_a_folder_laid_out_holds_exactly_what_was_given_last(self, tree: WorkingTree, person: Person) -> None:
+        folder = ".labelmirror/held"
+        await tree.lay_out(folder, {})
+        await tree.lay_out(folder, {f"{folder}/a/b.json": b"one", f"{folder}/c.json": b"two"})
+        assert await tree.read(f"{folder}/a/b.json", limit_bytes=10) is not None
+        await tree.lay_out(folder, {f"{folder}/c.json": b"three"})
+        found = await tree.read(f"{folder}/c.json", limit_bytes=10)
+        assert found is not None
+        assert found[0] == b"three"
+        assert await tree.read(f"{folder}/a/b.json", limit_bytes=10) is None
+        assert await walked(tree) == []
+        assert person.files() == {}
+
     async def test_old_versions_are_dropped_by_the_age_of_their_run(self, tree: WorkingTree, person: Person) -> None:
         for data in (b"one", b"two"):
             await put(tree, A, data)

@@ -6,7 +6,7 @@ placements around each file, so that a crash leaves a part of the batch. People 
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -82,7 +82,7 @@ class MemoryTree:
 
     def files(self) -> dict[str, bytes]:
         """All working files by path."""
-        return {path: file.data for path, file in sorted(self.held.files.items())}
+        return {path: file.data for path, file in sorted(self.held.files.items()) if not path.startswith(".")}
 
     def history(self) -> dict[tuple[str, str], list[bytes]]:
         """Replaced versions by (run, path), oldest first."""
@@ -133,6 +133,12 @@ class MemoryTree:
 
     async def partial(self, path: str) -> PartialFile:
         return MemoryPartial(self, path)
+
+    async def lay_out(self, folder: str, files: Mapping[str, bytes]) -> None:
+        held = self.held
+        held.files = {path: file for path, file in held.files.items() if not path.startswith(f"{folder}/")}
+        for path, data in files.items():
+            self.edit(path, data)
 
     async def write_summary(self, head: JsonObject, images: AsyncIterator[Sequence[JsonObject]]) -> None:
         entries: list[JsonValue] = [image async for page in images for image in page]

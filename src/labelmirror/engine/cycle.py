@@ -12,6 +12,7 @@ from enum import Enum
 
 import anyio
 
+from labelmirror.engine.compare import lay_out_held
 from labelmirror.engine.look import Seen, look
 from labelmirror.engine.mirror import LocalMirror, Mirror, Run
 from labelmirror.engine.pull import pull_documents
@@ -35,7 +36,7 @@ from labelmirror.model.actions import ImageAction, PlanItem
 from labelmirror.model.document import Digest, JsonObject, digest_of
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Consent
-from labelmirror.model.report import MirrorOutcome, MirrorReport, PlanReport, RunError
+from labelmirror.model.report import MirrorOutcome, MirrorReport, PlanReport, RunError, Window
 from labelmirror.model.trouble import Failed, Held, Stage
 from labelmirror.planning.classify import Outcome
 from labelmirror.planning.guard import Tally, check
@@ -95,7 +96,7 @@ async def sync(mirror: Mirror, options: CycleOptions) -> MirrorReport:
     report.troubles = run.troubles
     report.traffic = mirror.provider.traffic().since(before)
     report.duration_s = mirror.clock.monotonic_s() - started_s
-    report.outcome = _outcome(report)
+    report.outcome = outcome_of(report)
     return report
 
 
@@ -114,7 +115,7 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     if options.directions.pulls:
         await _pull(run, seen, tally, report, retires=options.retire)
     if not run.stopping:
-        await _finish(run, seen)
+        await _finish(run, seen, report.window)
 
 
 async def _pull(run: Run, seen: Seen, tally: Tally, report: MirrorReport, *, retires: bool) -> None:
@@ -150,13 +151,14 @@ async def _stop_when(run: Run, stop: anyio.Event, work: anyio.CancelScope) -> No
     work.cancel()
 
 
-async def _finish(run: Run, seen: Seen) -> None:
+async def _finish(run: Run, seen: Seen, window: Window) -> None:
     """Write down that the run came to its end."""
     mirror = run.mirror
     now_s = mirror.clock.now_s()
     facts = await mirror.state.facts()
     summary = await _write_summary(mirror, seen, facts.summary)
     await mirror.state.set_troubles(run.troubles)
+    await lay_out_held(mirror, [trouble for trouble in run.troubles if isinstance(trouble, Held)])
     checked_fully = seen.full_check and seen.look.complete and not any(f.stage in SERVER_STAGES for f in run.failures)
     await mirror.state.set_facts(
         replace(
@@ -167,6 +169,8 @@ async def _finish(run: Run, seen: Seen) -> None:
             last_full_check_s=seen.look.started_s if checked_fully else facts.last_full_check_s,
             listing_complete=seen.look.complete,
             summary=summary,
+            window_last_s=window.last_s if window.last_s is not None else facts.window_last_s,
+            window_max_s=max((s for s in (window.max_s, facts.window_max_s) if s is not None), default=None),
             safety_level=seen.capabilities.safety_level,
         )
     )
@@ -320,7 +324,8 @@ def outcome_of_error(error: RunError) -> MirrorOutcome:
     return _ENDINGS.get(ExitCode(error.exit_code), MirrorOutcome.FAILED)
 
 
-def _outcome(report: MirrorReport) -> MirrorOutcome:
+def outcome_of(report: MirrorReport) -> MirrorOutcome:
+    """How a run ended, by what is in its report."""
     if report.error is not None:
         return outcome_of_error(report.error)
     if report.refused is not None:

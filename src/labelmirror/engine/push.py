@@ -10,20 +10,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from labelmirror.engine.mirror import Run
+from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Run
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.scan import read_local
+from labelmirror.errors import InvalidDocument
 from labelmirror.model.document import ContentId, Digest, Document, content_id, render
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Dataset, ListedImage, Reading
 from labelmirror.model.report import DocumentCounts, Window
-from labelmirror.model.rows import Base, DocumentRow, LocalFile
+from labelmirror.model.rows import Base, DocumentRow, FileStat, LocalFile
 from labelmirror.model.saving import Save, SaveAnswer, SaveOutcome, SaveRecord, SaveResult
 from labelmirror.model.trouble import Held, HoldReason, Stage
 from labelmirror.planning.classify import Outcome
 from labelmirror.planning.plan import Look, plan_document
-from labelmirror.planning.push import Decision, Ending, Side, Step, decide, ending
+from labelmirror.planning.push import Decision, Ending, Side, Step, WishKind, decide, decide_wish, ending
 from labelmirror.ports.state import DocumentRecorded
 from labelmirror.ports.tree import Placement, PlaceOutcome
 
@@ -34,13 +35,23 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """A person's word on one document: take a side, or undo a save that replaced `before` by `body`."""
+
+    kind: WishKind
+    before: ContentId | None = None
+    body: ContentId | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Edit:
-    """A document whose local version is to be sent: its row, its image, and what the working file says."""
+    """A document to be decided about: its row, its image, what the working file says (None: not readable), and a wish."""
 
     row: DocumentRow
     image: ListedImage
-    data: bytes
-    local: Document
+    data: bytes | None
+    local: Document | None
+    wish: Wish | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +95,13 @@ class Pushing:
             await self._push(batch)
             progress.add(len(batch))
 
-    async def _push(self, rows: Sequence[DocumentRow]) -> None:
-        edits = await self._valid_edits(rows)
+    async def grant(self, wishes: Mapping[DocumentKey, Wish]) -> None:
+        """Do what a person wants of single documents, by the same protocol."""
+        rows = await self.run.mirror.state.rows_of_images(sorted({key.image for key in wishes}))
+        await self._push([row for row in rows if row.key in wishes], wishes)
+
+    async def _push(self, rows: Sequence[DocumentRow], wishes: Mapping[DocumentKey, Wish] | None = None) -> None:
+        edits = await self._valid_edits(rows, wishes or {})
         for _ in range(ROUNDS):
             again: list[_Edit] = []
             while edits:
@@ -96,21 +112,36 @@ class Pushing:
             message = "others kept saving this document; the next run tries again"
             self.run.fail(edit.row.key, edit.row.path, Stage.PUSH, "remote_moved", message)
 
-    async def _valid_edits(self, rows: Sequence[DocumentRow]) -> list[_Edit]:
+    async def _valid_edits(self, rows: Sequence[DocumentRow], wishes: Mapping[DocumentKey, Wish]) -> list[_Edit]:
         """The edits that may be sent; a document that may not is reported with file, place and what is allowed."""
         mirror = self.run.mirror
         images = {image.id: image for image in await mirror.state.listed([row.key.image for row in rows])}
         edits: list[_Edit] = []
         for row in rows:
-            read = await mirror.tree.read(row.path, limit_bytes=2**26)
-            if read is None or row.key.image not in images:
+            read = await mirror.tree.read(row.path, limit_bytes=DOCUMENT_LIMIT_BYTES)
+            wish = wishes.get(row.key)
+            if row.key.image not in images or (read is None and wish is None):
+                continue
+            if wish is not None and wish.kind is not WishKind.LOCAL:
+                edits.append(_Edit(row, images[row.key.image], *self._readable(read), wish))
+                continue
+            if read is None:
+                self.run.fail(row.key, row.path, Stage.VALIDATE, "not_found", "there is no such file to take")
                 continue
             problems = await mirror.provider.problems(self.dataset, row.key, read[0])
             for problem in problems:
                 self.run.fail(row.key, row.path, Stage.VALIDATE, problem.code, problem.message)
             if not problems and row.local is not None and read[1] == row.local.stat:
-                edits.append(_Edit(row, images[row.key.image], read[0], mirror.format.parse(read[0])))
+                edits.append(_Edit(row, images[row.key.image], read[0], mirror.format.parse(read[0]), wish))
         return edits
+
+    def _readable(self, read: tuple[bytes, FileStat] | None) -> tuple[bytes | None, Document | None]:
+        if read is None:
+            return None, None
+        try:
+            return read[0], self.run.mirror.format.parse(read[0])
+        except InvalidDocument:
+            return read[0], None
 
     # --- looking again ---------------------------------------------------------------------------------------------
 
@@ -156,26 +187,46 @@ class Pushing:
         assert reading.data is not None
         assert reading.digest is not None
         await mirror.state.add_readings([(reading, None)], mirror.clock.now_s())
-        local = Side(documents.digest(edit.local), documents.keyed(edit.local))
+        local = Side(documents.digest(edit.local), documents.keyed(edit.local)) if edit.local is not None else None
         remote = self._side(reading.data, reading.digest)
-        decision = decide(base, local, remote, mirror.policy.on_conflict)
+        if edit.wish is not None:
+            decision = decide_wish(edit.wish.kind, base, local, remote, await self._undone(edit.wish))
+        else:
+            assert local is not None, "an edit without a wish has a readable file"
+            decision = decide(base, local, remote, mirror.policy.on_conflict)
         match decision.step:
             case Step.HOLD:
                 assert decision.reason is not None
                 self.counts.held += 1
                 self.run.troubles.append(Held(row.key.image, row.key.set, row.path, decision.reason))
             case Step.ADOPT:
-                self.counts.adopted += await self._record(edit, reading, edit.data, placed=True)
+                self.counts.adopted += await self._record(edit, reading, reading.data, placed=True)
             case Step.TAKE_REMOTE:
                 self.counts.pulled += await self._record(edit, reading, reading.data, placed=False)
             case Step.SEND:
+                assert edit.local is not None
+                assert edit.data is not None
                 return self._sending(edit, decision, reading, edit.local, edit.data)
             case Step.SEND_MERGED:
                 wanted = documents.with_annotations(documents.parse(reading.data), decision.annotations)
                 return self._sending(edit, decision, reading, wanted, render(wanted))
+            case Step.LEAVE if edit.wish is not None:
+                message = "it was edited here too; push that edit or take it back first"
+                self.run.fail(row.key, row.path, Stage.PUSH, "edited_here", message)
             case Step.LEAVE:
                 pass
         return None
+
+    async def _undone(self, wish: Wish) -> tuple[Side, Side] | None:
+        """The two versions between which a save led that is to be undone: what it sent, and what was there before."""
+        if wish.before is None or wish.body is None:
+            return None
+        documents, contents = self.run.mirror.format, await self.run.mirror.state.contents([wish.body, wish.before])
+        body, before = contents[wish.body], contents[wish.before]
+        return (
+            self._side(body, documents.digest(documents.parse(body))),
+            self._side(before, documents.digest(documents.parse(before))),
+        )
 
     def _sending(self, edit: _Edit, decision: Decision, before: Reading, wanted: Document, data: bytes) -> _Sending:
         documents, row = self.run.mirror.format, edit.row
@@ -283,12 +334,12 @@ class Pushing:
         A file that was edited meanwhile keeps its old base: the next run merges the edit with what the server has.
         """
         mirror, row = self.run.mirror, edit.row
-        assert row.local is not None
         assert held.data is not None
         assert held.digest is not None
         local = row.local
-        if not placed:
-            (result,) = await mirror.tree.place([Placement(row.path, data, row.local.stat, self.run.id)])
+        if not placed or local is None:
+            expected = local.stat if local is not None else None
+            (result,) = await mirror.tree.place([Placement(row.path, data, expected, self.run.id)])
             if result.outcome is PlaceOutcome.CHANGED or result.stat is None:
                 await mirror.state.record_local([(row.key, await read_local(mirror, row.path))])
                 return 0
@@ -297,6 +348,8 @@ class Pushing:
         await mirror.state.add_readings([(held, None)], now_s)
         base = Base(held.digest, content_id(held.data), held.counts, None, now_s)
         await mirror.state.record_documents([DocumentRecorded(row.key, base, local)])
+        if edit.wish is not None:
+            await mirror.state.journal.clear_alarm(row.key)
         return 1
 
 

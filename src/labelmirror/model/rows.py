@@ -151,6 +151,7 @@ class MirrorFacts:
 
     `claimed` says that the directory got this store's marker. `last_sync_s` is the end of the last run that came to it.
     `summary` is the digest of the head of dataset.json when it was last written, None when its images have changed since.
+    `window_last_s` and `window_max_s` are the windows of saves: the last run's that pushed, and the longest ever.
     """
 
     store_id: str
@@ -161,4 +162,6 @@ class MirrorFacts:
     last_full_check_s: float | None = None
     listing_complete: bool = False
     summary: Digest | None = None
+    window_last_s: float | None = None
+    window_max_s: float | None = None
     safety_level: int | None = None

@@ -86,6 +86,34 @@ def _conflict(reason: HoldReason, remote: Side, on_conflict: OnConflict) -> Deci
             return Decision(Step.HOLD, reason=reason)
 
 
+class WishKind(Enum):
+    """What a person wants of one document."""
+
+    LOCAL = "local"
+    REMOTE = "remote"
+    BASE = "base"
+    UNDO = "undo"
+
+
+def decide_wish(
+    kind: WishKind, base: Side | None, local: Side | None, remote: Side, undone: tuple[Side, Side] | None
+) -> Decision:
+    """Do a person's will with one document. `undone` are what a save sent and what it replaced; both for UNDO only."""
+    if kind is WishKind.LOCAL and local is not None:
+        return Decision(Step.ADOPT if local.digest == remote.digest else Step.SEND)
+    if kind is WishKind.BASE and base is not None:
+        return _merged([item.value for item in base.annotations], base.annotations, remote)
+    if kind is WishKind.UNDO and undone is not None:
+        body, before = undone
+        if local is not None and local.digest != remote.digest:
+            return Decision(Step.LEAVE)
+        merged = merge(body.annotations, before.annotations, remote.annotations)
+        if not merged.clean:
+            return Decision(Step.HOLD, reason=HoldReason.BOTH_EDITED)
+        return _merged([item.value for item in merged.annotations], merged.annotations, remote)
+    return Decision(Step.TAKE_REMOTE, [item.value for item in remote.annotations])
+
+
 class Ending(Enum):
     """What reading back showed of a save."""
 

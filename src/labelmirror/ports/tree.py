@@ -4,7 +4,7 @@ Nothing below the directory is followed through a symbolic link. Batches are dur
 returns. The laws are in tests/contracts/tree.py.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -139,6 +139,10 @@ class WorkingTree(Protocol):
 
     async def partial(self, path: str) -> PartialFile:
         """The file on its way to `path`, empty if there is none yet."""
+        ...
+
+    async def lay_out(self, folder: str, files: Mapping[str, bytes]) -> None:
+        """Let a folder of the mirror's own hold exactly these files, by path relative to the mirror, for people to read."""
         ...
 
     async def write_summary(self, head: JsonObject, images: AsyncIterator[Sequence[JsonObject]]) -> None:

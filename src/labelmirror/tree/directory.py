@@ -4,7 +4,7 @@
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from labelmirror.model.rows import FileStat
 from labelmirror.ports.tree import HashedFile, Marker, PartialFile, Placed, Placement
 from labelmirror.tree import files as batches
 from labelmirror.tree.disk import disk_errors
-from labelmirror.tree.folders import Folders, file_stat
+from labelmirror.tree.folders import Folders, file_stat, split
 from labelmirror.tree.names import HISTORY, MARKER, OURS, PARTIAL, SUMMARY, TEMPORARY, TOPS, TRASH, temporary
 from labelmirror.tree.partial import RESUME_MIN_BYTES, DiskPartial, read_note, remove_partial
 
@@ -73,6 +73,15 @@ class DirectoryTree:
         partial = DiskPartial(self._root, path)
         await self._run(partial.load)
         return partial
+
+    async def lay_out(self, folder: str, files: Mapping[str, bytes]) -> None:
+        def write(folders: Folders) -> None:
+            for path, data in files.items():
+                batches.write_atomically(folders, path, data)
+
+        await self._run(lambda folders: _clear(folders, folder))
+        if files:
+            await self._run(write)
 
     async def write_summary(self, head: JsonObject, images: AsyncIterator[Sequence[JsonObject]]) -> None:
         name = temporary()
@@ -222,6 +231,13 @@ def _began_s(run: str) -> float | None:
         return datetime.strptime(run[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()
     except ValueError:
         return None
+
+
+def _clear(folders: Folders, folder: str) -> None:
+    if folders.find(folder) is not None:
+        above, name = split(folder)
+        with disk_errors(folder):
+            shutil.rmtree(name, dir_fd=folders.make(above))
 
 
 def _drop_leftovers(folders: Folders) -> None:

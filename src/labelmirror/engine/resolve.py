@@ -1,0 +1,60 @@
+"""A person's word on single documents: take one side of a held one, undo a save. Both go through the save protocol."""
+
+from collections.abc import Mapping, Sequence
+
+from labelmirror.engine.cycle import check_marker, new_run, outcome_of, run_error
+from labelmirror.engine.look import look
+from labelmirror.engine.mirror import Mirror
+from labelmirror.engine.push import Pushing, Wish
+from labelmirror.errors import LabelmirrorError, UsageError
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.report import MirrorReport
+from labelmirror.model.saving import SaveOutcome, SaveRecord
+from labelmirror.planning.push import WishKind
+
+#: Saves with these endings changed something on the server.
+_DONE = frozenset({SaveOutcome.SAVED, SaveOutcome.FOREIGN_OVERWRITTEN, SaveOutcome.SUPERSEDED})
+
+
+async def take(mirror: Mirror, key: DocumentKey, kind: WishKind) -> MirrorReport:
+    """Make one version of a document (LOCAL, REMOTE or BASE) that of both sides. The others go to history."""
+    return await _grant(mirror, {key: Wish(kind)})
+
+
+async def undo(mirror: Mirror, saves: Sequence[SaveRecord]) -> MirrorReport:
+    """Take back what these saves did, by a three-way merge: later edits of others survive. Raises UsageError.
+
+    Of several saves of one document the oldest decides what it goes back to, the newest what it comes from.
+    """
+    wishes: dict[DocumentKey, Wish] = {}
+    for save in sorted(saves, key=lambda save: save.at_s, reverse=True):
+        if save.outcome not in _DONE:
+            raise UsageError(f"save {save.id} changed nothing on the server (it is {save.outcome.value})")
+        newest = wishes.get(save.key)
+        wishes[save.key] = Wish(WishKind.UNDO, save.before, newest.body if newest is not None else save.body)
+    return await _grant(mirror, wishes)
+
+
+async def _grant(mirror: Mirror, wishes: Mapping[DocumentKey, Wish]) -> MirrorReport:
+    started_s = mirror.clock.monotonic_s()
+    before = mirror.provider.traffic()
+    run = new_run(mirror)
+    report = MirrorReport(mirror.name, run.id)
+    try:
+        await check_marker(mirror)
+        left = [
+            trouble for trouble in await mirror.state.troubles() if DocumentKey(trouble.id, trouble.set) not in wishes
+        ]
+        seen = await look(run, full_check=False, move_files=True)
+        run.troubles.clear()  # what the look found of other documents is the next run's to tell
+        pushing = Pushing(run, seen.dataset, seen.look, report.documents)
+        await pushing.grant(wishes)
+        report.window = pushing.window
+        await mirror.state.set_troubles([*left, *run.troubles])
+    except (LabelmirrorError, ExceptionGroup) as error:
+        report.error = run_error(error)
+    report.troubles = run.troubles
+    report.traffic = mirror.provider.traffic().since(before)
+    report.duration_s = mirror.clock.monotonic_s() - started_s
+    report.outcome = outcome_of(report)
+    return report
