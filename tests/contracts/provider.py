@@ -1,14 +1,18 @@
-"""The laws that every provider keeps, as far as reading goes. A binding says how to open one and how to change its server."""
+"""The laws that every provider keeps. A binding says how to open one and how to change its server."""
 
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
 
 import pytest
 
-from labelmirror.errors import UnknownDataset
+from labelmirror.errors import InvalidDocument, UnknownDataset
+from labelmirror.model.document import JsonObject, render
 from labelmirror.model.keys import DatasetRef
+from labelmirror.model.remote import Dataset, ListedImage
+from labelmirror.model.saving import SaveAnswer
 from labelmirror.ports.provider import Provider
 from support.pictograph import fetched, listed, read_all
+from support.saves import annotations_of, read_one, save_of
 
 
 class Stage(Protocol):
@@ -50,6 +54,14 @@ class Stage(Protocol):
 
     def remove(self, image: str) -> None:
         """Delete an image."""
+        ...
+
+    def lose_save_answers(self) -> None:
+        """Let the answers to saves be lost from now on; what they ask for is done."""
+        ...
+
+    def saves_asked_for(self) -> int:
+        """How many requests to save the server has seen."""
         ...
 
 
@@ -168,3 +180,129 @@ class ProviderContract:
             before = stage.provider.traffic()
             await stage.provider.dataset(stage.ref)
             assert stage.provider.traffic().since(before).api >= 1
+
+    # --- saving --------------------------------------------------------------------------------------------------
+
+    async def test_rereading_keeps_the_order_and_stops_when_told(self) -> None:
+        async with self.stage() as stage:
+            dataset, rows = await _annotated(stage)
+            gone = rows[1]
+            stage.remove(gone.id)
+            before = stage.provider.traffic()
+            async with aclosing(stage.provider.reread(dataset, rows)) as readings:
+                found = [await anext(readings) for _ in range(3)]
+            assert [reading.key.image for reading in found] == [row.id for row in rows[:3]]
+            assert [reading.problem is None for reading in found] == [True, False, True]
+            assert stage.provider.traffic().since(before).api == 3
+
+    async def test_a_save_replaces_what_the_server_holds(self) -> None:
+        async with self.stage() as stage:
+            dataset, rows = await _annotated(stage)
+            before = await read_one(stage.provider, dataset, rows[0])
+            first, *_ = annotations_of(stage.provider, before)
+            save = save_of(stage.provider, before, rows[0], [{**first, "id": "added"}, first])
+            (result,) = await stage.provider.save_many(dataset, [save])
+            assert result.key == save.key
+            assert result.answer is SaveAnswer.CLAIMED
+            assert result.previous_count in {None, len(annotations_of(stage.provider, before))}
+            after = await read_one(stage.provider, dataset, rows[0])
+            assert after.digest == stage.provider.format.digest(save.wanted) != before.digest
+            assert stage.annotation_ids(rows[0].id) == {"added", str(first["id"])}
+
+    async def test_a_document_can_be_cleared_and_filled_again(self) -> None:
+        async with self.stage() as stage:
+            dataset, rows = await _annotated(stage)
+            before = await read_one(stage.provider, dataset, rows[0])
+            clearing = save_of(stage.provider, before, rows[0], [])
+            await stage.provider.save_many(dataset, [clearing])
+            empty = await read_one(stage.provider, dataset, rows[0])
+            assert (empty.counts, stage.annotation_ids(rows[0].id)) == ({}, frozenset())
+            filling = save_of(stage.provider, empty, rows[0], annotations_of(stage.provider, before))
+            await stage.provider.save_many(dataset, [filling])
+            assert (await read_one(stage.provider, dataset, rows[0])).digest == before.digest
+
+    async def test_many_saves_are_answered_one_by_one_in_their_order(self) -> None:
+        async with self.stage() as stage:
+            dataset, rows = await _annotated(stage)
+            gone = rows[1]
+            saves = []
+            for row in rows:
+                before = await read_one(stage.provider, dataset, row)
+                saves.append(save_of(stage.provider, before, row, annotations_of(stage.provider, before)[:-1]))
+            stage.remove(gone.id)
+            results = await stage.provider.save_many(dataset, saves)
+            assert [result.key for result in results] == [save.key for save in saves]
+            for row, save, result in zip(rows, saves, results, strict=True):
+                if row is gone:
+                    assert result.answer is SaveAnswer.GONE
+                    assert result.message
+                else:
+                    assert result.answer is SaveAnswer.CLAIMED
+                    after = await read_one(stage.provider, dataset, row)
+                    assert after.digest == stage.provider.format.digest(save.wanted)
+
+    async def test_a_bad_document_is_refused_and_the_others_are_saved(self) -> None:
+        async with self.stage() as stage:
+            dataset, rows = await _annotated(stage)
+            saves = []
+            for row in rows[:3]:
+                before = await read_one(stage.provider, dataset, row)
+                first, *_ = annotations_of(stage.provider, before)
+                wanted: JsonObject = {**first, "name": "no such class"} if row is rows[1] else {**first, "id": "other"}
+                saves.append(save_of(stage.provider, before, row, [wanted]))
+            held = stage.annotation_ids(rows[1].id)
+            results = await stage.provider.save_many(dataset, saves)
+            assert [result.answer for result in results] == [
+                SaveAnswer.CLAIMED,
+                SaveAnswer.REFUSED,
+                SaveAnswer.CLAIMED,
+            ]
+            assert results[1].message
+            assert stage.annotation_ids(rows[1].id) == held
+            assert stage.annotation_ids(rows[0].id) == stage.annotation_ids(rows[2].id) == {"other"}
+
+    @pytest.mark.parametrize("wanted", [1, 3])
+    async def test_a_save_whose_answer_is_lost_is_unknown_and_never_sent_again(self, wanted: int) -> None:
+        async with self.stage() as stage:
+            dataset, rows = await _annotated(stage)
+            saves = []
+            for row in rows[:wanted]:
+                before = await read_one(stage.provider, dataset, row)
+                saves.append(save_of(stage.provider, before, row, annotations_of(stage.provider, before)[1:]))
+            stage.lose_save_answers()
+            results = await stage.provider.save_many(dataset, saves)
+            assert {result.answer for result in results} == {SaveAnswer.UNKNOWN}
+            assert all(result.message for result in results)
+            assert 1 <= stage.saves_asked_for() <= wanted
+
+    async def test_a_document_as_it_was_read_has_no_problem_and_one_of_another_image_has(self) -> None:
+        async with self.stage() as stage:
+            dataset, rows = await _annotated(stage)
+            reading = await read_one(stage.provider, dataset, rows[0])
+            assert reading.data is not None
+            sent = stage.saves_asked_for()
+            assert await stage.provider.problems(dataset, reading.key, reading.data) == []
+            other = (await read_one(stage.provider, dataset, rows[1])).key
+            (problem,) = await stage.provider.problems(dataset, other, reading.data)
+            assert problem.pointer
+            assert problem.line > 0
+            assert stage.saves_asked_for() == sent
+
+    async def test_the_problem_of_a_document_has_its_place(self) -> None:
+        async with self.stage() as stage:
+            dataset, rows = await _annotated(stage)
+            reading = await read_one(stage.provider, dataset, rows[0])
+            first, *others = annotations_of(stage.provider, reading)
+            wanted = save_of(stage.provider, reading, rows[0], [*others, {**first, "id": ""}]).wanted
+            (problem,) = await stage.provider.problems(dataset, reading.key, render(wanted))
+            assert problem.pointer == f"/annotations/{len(others)}/id"
+            assert problem.line > 0
+            (broken,) = await stage.provider.problems(dataset, reading.key, b"{")
+            assert isinstance(broken, InvalidDocument)
+
+
+async def _annotated(stage: Stage) -> tuple[Dataset, list[ListedImage]]:
+    """Six images with annotations."""
+    dataset = await stage.provider.dataset(stage.ref)
+    rows, _ = await listed(stage.provider, dataset)
+    return dataset, [row for row in rows if not row.documents[0].empty][:6]

@@ -14,6 +14,7 @@ from support.memory_provider import JPEG, MemoryImage, MemoryProvider
 class MemoryStage:
     provider: MemoryProvider
     ref: DatasetRef
+    saves: int = 0
 
     def ids(self) -> frozenset[str]:
         return frozenset(self.provider.images_by_id)
@@ -38,6 +39,15 @@ class MemoryStage:
     def remove(self, image: str) -> None:
         del self.provider.images_by_id[image]
 
+    def lose_save_answers(self) -> None:
+        self.provider.loses_save_answer = lambda: True
+
+    def saves_asked_for(self) -> int:
+        return self.saves
+
+    async def count(self, point: str) -> None:
+        self.saves += point == "save"
+
 
 class TestMemoryProvider(ProviderContract):
     @asynccontextmanager
@@ -48,4 +58,6 @@ class TestMemoryProvider(ProviderContract):
             provider.add(
                 MemoryImage(f"i{number:02}", f"{number}.jpg", data=JPEG + bytes(number), annotations=annotations)
             )
-        yield MemoryStage(provider, DatasetRef(name="street"))
+        stage = MemoryStage(provider, DatasetRef(name="street"))
+        provider.door = stage.count
+        yield stage

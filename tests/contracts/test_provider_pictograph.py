@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from contracts.provider import ProviderContract
 from labelmirror.model.keys import DatasetRef
 from labelmirror.ports.provider import Provider
-from labelmirror.standin import Standin, StandinOptions, serve
+from labelmirror.standin import Fault, FaultKind, Standin, StandinOptions, serve
 from support.pictograph import HARBOUR, provider_on
+
+#: The stand-in's names of what saves.
+SAVES = ("annotations.save", "annotations.bulk-save")
 
 
 @dataclass(slots=True)
@@ -35,6 +38,13 @@ class PictographStage:
 
     def remove(self, image: str) -> None:
         self.standin.world.remove_image(image)
+
+    def lose_save_answers(self) -> None:
+        for route in SAVES:
+            self.standin.faults.add(Fault(route=route, kind=FaultKind.RESET_AFTER, times=99))
+
+    def saves_asked_for(self) -> int:
+        return sum(self.standin.requests.by_route[route] for route in SAVES)
 
 
 class PictographContract(ProviderContract):

@@ -32,6 +32,9 @@ from labelmirror.ports.provider import DocumentFormat, ImageStream, PageSink
 
 JPEG = b"\xff\xd8\xff\xe0"
 
+#: A class that no dataset has.
+UNKNOWN_CLASS = "no such class"
+
 SINGLE = ReadWay("single", fixed_requests=0, documents_per_request=1)
 ARCHIVE = ReadWay("archive", fixed_requests=5, documents_per_request=1, covers_all=True, fidelity=1)
 
@@ -92,6 +95,10 @@ class MemoryImage:
 
 def _id_of(annotation: JsonObject) -> str:
     return str(annotation.get("id"))
+
+
+def _unanswered(save: Save) -> SaveResult:
+    return SaveResult(save.key, SaveAnswer.UNKNOWN, message="the answer was lost")
 
 
 async def _at_once(_point: str) -> None:
@@ -225,28 +232,42 @@ class MemoryProvider:
 
     async def problems(self, dataset: Dataset, key: DocumentKey, data: bytes) -> Sequence[InvalidDocument]:
         try:
-            ids = [str(item.get("id") or "") for item in self.format.annotations(self.format.parse(data))]
+            document = self.format.parse(data)
         except InvalidDocument as error:
             return [error]
-        if "" in ids or len(ids) != len(set(ids)):
-            return [InvalidDocument("every annotation needs an id of its own", pointer="/annotations")]
-        return []
+        if document.get("image", key.image) != key.image:
+            return [InvalidDocument("this is the document of another image", pointer="/image", line=2)]
+        return self._problems(document)
+
+    def _problems(self, document: Document) -> Sequence[InvalidDocument]:
+        found: list[InvalidDocument] = []
+        seen = {""}
+        for index, item in enumerate(self.format.annotations(document)):
+            where, key = f"/annotations/{index}", str(item.get("id") or "")
+            if key in seen:
+                found.append(InvalidDocument("every annotation needs an id of its own", pointer=f"{where}/id", line=3))
+            if item["name"] == UNKNOWN_CLASS:
+                found.append(InvalidDocument("the dataset has no such class", pointer=f"{where}/name", line=3))
+            seen.add(key)
+        return found
 
     async def save_many(self, dataset: Dataset, saves: Sequence[Save]) -> Sequence[SaveResult]:
         await self._request("save")
         if self.loses_save():
-            return [SaveResult(save.key, SaveAnswer.UNKNOWN) for save in saves]
+            return [_unanswered(save) for save in saves]
         applied = self.applies_only()
         results = [self._save(save) for save in saves[:applied]]
         await self._request("saved")
         if applied is not None or self.loses_save_answer():
-            return [SaveResult(save.key, SaveAnswer.UNKNOWN) for save in saves]
+            return [_unanswered(save) for save in saves]
         return results
 
     def _save(self, save: Save) -> SaveResult:
         image = self.images_by_id.get(save.key.image)
         if image is None:
             return SaveResult(save.key, SaveAnswer.GONE, message="no such image")
+        if problems := self._problems(save.wanted):
+            return SaveResult(save.key, SaveAnswer.REFUSED, message=problems[0].message)
         previous = len(image.annotations)
         self.on_save(image, save)
         image.annotations = list(self.format.annotations(save.wanted))

@@ -268,6 +268,14 @@ class PictographProvider:
 
     # --- saving ----------------------------------------------------------------------------------------------------
 
+    async def reread(self, dataset: Dataset, images: Sequence[ListedImage]) -> AsyncGenerator[Reading, None]:
+        """Read documents one by one, now."""
+        dialect = await self._dialect()
+        singly = SingleReads(self._http.api, dialect, dataset, self._connections)
+        async with aclosing(singly.again(images)) as readings:
+            async for reading in readings:
+                yield reading
+
     async def problems(self, dataset: Dataset, key: DocumentKey, data: bytes) -> Sequence[InvalidDocument]:
         """Why a working document cannot be saved in this generation of the server."""
         dialect = await self._dialect()

@@ -15,6 +15,7 @@ from labelmirror.errors import (
 )
 from labelmirror.model.document import Document, render
 from labelmirror.model.keys import DocumentKey
+from labelmirror.model.pacing import Priority
 from labelmirror.model.remote import Dataset, ListedImage, Reading, ReadProblem
 from labelmirror.providers.pictograph import convert, wire
 from labelmirror.providers.pictograph.dialect import Dialect
@@ -48,9 +49,19 @@ class SingleReads:
 
     async def by_image(self, wanted: AsyncIterator[ListedImage]) -> AsyncGenerator[Reading, None]:
         """The annotations of each image, as documents composed around them."""
-        async with aclosing(self._read(wanted, lambda image: self.dialect.annotations(self.dataset, image))) as found:
+        async with aclosing(self._read(wanted, self._path)) as found:
             async for reading in found:
                 yield reading
+
+    async def again(self, images: Sequence[ListedImage]) -> AsyncGenerator[Reading, None]:
+        """The annotations of each image, one after the other and before all else that waits for the server."""
+        for image in images:
+            reading = await self._one(image, self._path, Priority.PUSH)
+            assert reading is not None, "every image has a path"
+            yield reading
+
+    def _path(self, image: ListedImage) -> str:
+        return self.dialect.annotations(self.dataset, image)
 
     async def by_file(self, wanted: AsyncIterator[ListedImage]) -> AsyncGenerator[Reading, None]:
         """The server's own document of each image that its list of documents names."""
@@ -69,7 +80,7 @@ class SingleReads:
         self, wanted: AsyncIterator[ListedImage], path_of: Callable[[ListedImage], str | None]
     ) -> AsyncGenerator[Reading, None]:
         async def read(image: ListedImage) -> Reading | None:
-            return await self._one(image, path_of)
+            return await self._one(image, path_of, Priority.PULL)
 
         async for images in _slices(wanted, SLICE_PER_CONNECTION * self.connections):
             readings = [item for item in await in_parallel(read, images, self.connections) if item is not None]
@@ -79,13 +90,15 @@ class SingleReads:
             for reading in readings:
                 yield reading
 
-    async def _one(self, image: ListedImage, path_of: Callable[[ListedImage], str | None]) -> Reading | None:
+    async def _one(
+        self, image: ListedImage, path_of: Callable[[ListedImage], str | None], priority: Priority
+    ) -> Reading | None:
         """One document, or what is wrong with it; trouble that concerns all is raised. None: it has no path."""
         try:
             path = path_of(image)
             if path is None:
                 return None
-            answer = await self.api.get(path)
+            answer = await self.api.get(path, priority=priority)
             where = f"GET {path}"
             return reading_of(
                 image.id, convert.document_of(answer, str(self.api.origin), self.dataset, image, where=where)

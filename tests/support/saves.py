@@ -1,0 +1,31 @@
+"""Saves made from what was just read, as the engine makes them."""
+
+import itertools
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from labelmirror.model.document import JsonObject
+from labelmirror.model.remote import Dataset, ListedImage, Reading
+from labelmirror.model.saving import Save
+from labelmirror.ports.provider import Provider
+
+_KEYS = itertools.count()
+
+
+async def read_one(provider: Provider, dataset: Dataset, row: ListedImage) -> Reading:
+    async with aclosing(provider.reread(dataset, [row])) as readings:
+        (reading,) = [reading async for reading in readings]
+    assert reading.problem is None
+    return reading
+
+
+def annotations_of(provider: Provider, reading: Reading) -> Sequence[JsonObject]:
+    assert reading.data is not None
+    return provider.format.annotations(provider.format.parse(reading.data))
+
+
+def save_of(provider: Provider, read: Reading, row: ListedImage, annotations: Sequence[JsonObject]) -> Save:
+    """The document that was read, with other annotations."""
+    assert read.data is not None
+    wanted = provider.format.with_annotations(provider.format.parse(read.data), annotations)
+    return Save(read.key, row, wanted, read, f"key-{next(_KEYS)}")
