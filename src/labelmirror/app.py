@@ -18,12 +18,12 @@ from labelmirror.config import Config, DatasetSettings
 from labelmirror.config.secrets import resolve
 from labelmirror.engine.cycle import check_marker
 from labelmirror.engine.mirror import LocalMirror, Mirror
-from labelmirror.errors import ConfigError, MarkerMismatch, StateDamaged, StateForeign, UsageError
+from labelmirror.errors import MarkerMismatch, StateDamaged, StateForeign, UsageError
 from labelmirror.ledger.sqlite import SqliteLedger
 from labelmirror.model.document import JsonValue
 from labelmirror.model.keys import DatasetRef
 from labelmirror.model.pacing import QuotaRules
-from labelmirror.model.policy import Content, MirrorPolicy, OnRemoteDelete
+from labelmirror.model.policy import Content, MirrorPolicy, OnConflict, OnRemoteDelete
 from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import DocumentFormat, Provider, ProviderMemory
 from labelmirror.ports.reporter import Reporter
@@ -58,11 +58,6 @@ def chosen(config: Config, names: list[str]) -> dict[str, DatasetSettings]:
         if name not in datasets:
             known = ", ".join(sorted(datasets)) or "none"
             raise UsageError(f"there is no mirror {name!r} in {config.file}", hint=f"there is: {known}")
-        if datasets[name].push:
-            raise ConfigError(
-                f"{config.file}: datasets.{name}.push: this version only pulls",
-                hint="set push = false: edits stay in the mirror, and are reported as ahead",
-            )
     return {name: datasets[name] for name in (names or sorted(datasets))}
 
 
@@ -241,6 +236,8 @@ def policy_of(config: Config, settings: DatasetSettings) -> MirrorPolicy:
     return MirrorPolicy(
         content=Content(settings.content),
         push=settings.push,
+        on_conflict=OnConflict(settings.on_conflict),
+        push_window_s=settings.push_window.total_seconds(),
         on_remote_delete=OnRemoteDelete(settings.on_remote_delete),
         statuses=frozenset(statuses) if statuses is not None else None,
         full_check_every_s=settings.full_check_every.total_seconds(),

@@ -48,7 +48,6 @@ async def test_1_when_the_server_answers_with_a_web_page(tmp_path: Path) -> None
     "arguments",
     [
         ("sync", "nothing"),
-        ("sync", "--push-only"),
         ("sync", "--pull-only", "--push-only"),
         ("sync", "--wait", "10"),
         ("verify", "--subset", "8/7"),

@@ -42,16 +42,14 @@ def sync(
 ) -> ExitCode:
     """Bring mirrors in step with their servers. Does only what is left to do, and can be stopped at any time."""
     from labelmirror.cli.runs import Allowance, sync_all
-    from labelmirror.engine.cycle import CycleOptions
+    from labelmirror.engine.cycle import CycleOptions, Directions
     from labelmirror.model.policy import Consent
 
     if pull_only and push_only:
         raise UsageError("--pull-only and --push-only exclude each other")
-    if push_only:
-        raise UsageError(
-            "--push-only: this version only pulls", hint="leave it out; local edits stay and show as ahead"
-        )
-    options = CycleOptions(full_check=full_check, consent=Consent(deletes=allow_deletes, changes=allow_changes))
+    directions = Directions.PULL if pull_only else Directions.PUSH if push_only else Directions.BOTH
+    consent = Consent(deletes=allow_deletes, changes=allow_changes)
+    options = CycleOptions(full_check=full_check, directions=directions, consent=consent)
     wait_s = wait.total_seconds() if wait else 0.0
     if dry_run:
         return answer_with_plans(call, names or [], options, wait_s=wait_s)
