@@ -1,0 +1,436 @@
+"""Pushing edits, one behaviour at a time, on a server, a directory and a state in memory."""
+
+import pytest
+
+from labelmirror.engine.compare import diff, held_documents
+from labelmirror.engine.cycle import CycleOptions, Directions, sync
+from labelmirror.engine.resolve import take, undo
+from labelmirror.model.document import JsonObject
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.policy import MirrorPolicy, OnConflict
+from labelmirror.model.report import MirrorOutcome, MirrorReport
+from labelmirror.model.saving import Save, SaveOutcome
+from labelmirror.model.trouble import Failed, Held, HoldReason
+from labelmirror.planning.push import WishKind
+from support.memory_mirror import Bench
+from support.memory_provider import MemoryImage
+
+MINE: JsonObject = {"id": "mine", "name": "car", "x": 5}
+THEIRS: JsonObject = {"id": "theirs", "name": "bus", "x": 6}
+KEY = DocumentKey("001")
+
+
+async def mirrored(images: int = 4, annotations: int = 3, on_conflict: OnConflict = OnConflict.MERGE) -> Bench:
+    bench = Bench(policy=MirrorPolicy(push=True, on_conflict=on_conflict))
+    for number in range(images):
+        bench.add(number, annotations)
+    assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
+    return bench
+
+
+def server(bench: Bench, number: int = 1) -> MemoryImage:
+    return bench.provider.images_by_id[f"{number:03}"]
+
+
+def add_here(bench: Bench, number: int = 1, *more: JsonObject) -> None:
+    bench.edit(number, [*server(bench, number).annotations, *(more or (MINE,))])
+
+
+def on_server(bench: Bench, number: int = 1) -> list[str]:
+    return [str(item["id"]) for item in server(bench, number).annotations]
+
+
+def here(bench: Bench, number: int = 1) -> list[str]:
+    document = bench.mirror.format.parse(bench.tree.files()[bench.document(number)])
+    return [str(item["id"]) for item in bench.mirror.format.annotations(document)]
+
+
+def held(report: MirrorReport) -> list[HoldReason]:
+    return [trouble.reason for trouble in report.troubles if isinstance(trouble, Held)]
+
+
+def failed(report: MirrorReport) -> list[str]:
+    return [trouble.code for trouble in report.troubles if isinstance(trouble, Failed)]
+
+
+async def outcomes(bench: Bench) -> list[SaveOutcome]:
+    return [save.outcome for save in await bench.state.journal.saves()]
+
+
+# --- the ordinary way ------------------------------------------------------------------------------------------------
+
+
+async def test_an_edit_is_pushed_and_both_sides_are_in_step_afterwards() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    report = await bench.sync()
+    assert (report.outcome, report.documents.pushed) == (MirrorOutcome.SYNCED, 1)
+    assert on_server(bench)[-1] == "mine"
+    assert await outcomes(bench) == [SaveOutcome.SAVED]
+    again = await bench.sync(full=True)
+    assert (again.documents.pushed, again.documents.pulled) == (0, 0)
+
+
+async def test_many_edits_cost_their_reads_one_save_and_their_readings_back() -> None:
+    bench = await mirrored(50)
+    for number in range(20):
+        add_here(bench, number, {**MINE, "id": f"mine{number}"})
+    report = await bench.sync()
+    assert report.documents.pushed == 20
+    assert report.traffic.api == 2 + 20 + 2 + 20  # dataset and listing, re-reads, the save in two steps, read-backs
+
+
+async def test_changes_of_both_sides_that_fit_together_go_to_both() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    server(bench).annotations.append(THEIRS)
+    report = await bench.sync()
+    assert (report.documents.merged, report.documents.pushed) == (1, 1)
+    assert sorted(on_server(bench)) == sorted(here(bench)) == ["001-0", "001-1", "001-2", "mine", "theirs"]
+
+
+async def test_an_edit_that_nobody_made_on_the_server_alone_is_only_pulled() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    server(bench).annotations = [*server(bench).annotations, MINE, THEIRS]
+    report = await bench.sync()
+    assert (report.documents.pulled, report.documents.pushed) == (1, 0)
+    assert here(bench) == on_server(bench)
+
+
+async def test_an_emptied_document_is_pushed_where_little_is_lost() -> None:
+    bench = await mirrored()
+    bench.edit(1, [])
+    assert (await bench.sync()).documents.pushed == 1
+    assert on_server(bench) == []
+
+
+async def test_a_missing_file_never_clears_the_server() -> None:
+    bench = await mirrored()
+    bench.tree.remove(bench.document(1))
+    report = await bench.sync()
+    assert (report.documents.pushed, report.documents.pulled) == (0, 1)
+    assert len(on_server(bench)) == 3
+
+
+@pytest.mark.parametrize(("directions", "pushed", "pulled"), [(Directions.PULL, 0, 1), (Directions.PUSH, 1, 0)])
+async def test_a_run_may_go_one_way_only(directions: Directions, pushed: int, pulled: int) -> None:
+    bench = await mirrored()
+    add_here(bench, 1)
+    server(bench, 2).annotations.append(THEIRS)
+    report = await sync(bench.mirror, CycleOptions(directions=directions))
+    assert (report.documents.pushed, report.documents.pulled) == (pushed, pulled)
+
+
+# --- what must not be sent ---------------------------------------------------------------------------------------------
+
+
+async def test_an_invalid_document_is_not_sent_and_stops_no_other() -> None:
+    bench = await mirrored()
+    bench.edit(1, [{"id": "a", "name": "car"}, {"id": "a", "name": "car"}])
+    add_here(bench, 2)
+    report = await bench.sync()
+    assert failed(report) == ["invalid_document"]
+    assert report.documents.pushed == 1
+    assert len(on_server(bench, 1)) == 3
+
+
+async def test_a_document_that_shrinks_is_held_until_a_person_takes_it() -> None:
+    bench = await mirrored(annotations=30)
+    bench.edit(1, server(bench).annotations[:5])
+    report = await bench.sync()
+    assert held(report) == [HoldReason.SHRUNK]
+    assert len(on_server(bench)) == 30
+    assert (await take(bench.mirror, KEY, WishKind.LOCAL)).documents.pushed == 1
+    assert len(on_server(bench)) == 5
+    assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
+
+
+async def test_a_mass_change_here_is_not_pushed_without_consent() -> None:
+    bench = await mirrored(60)
+    for number in range(60):
+        add_here(bench, number, {**MINE, "id": f"mine{number}"})
+    assert (await bench.sync()).outcome is MirrorOutcome.REFUSED
+    assert on_server(bench) == ["001-0", "001-1", "001-2"]
+    assert (await bench.sync(changes=60)).documents.pushed == 60
+
+
+async def test_an_edit_of_a_document_that_the_server_deleted_is_held_and_never_created_anew() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    del bench.provider.images_by_id["001"]
+    assert held(await bench.sync()) == [HoldReason.EDITED_AND_DELETED]
+    assert bench.provider.images_by_id.keys() == {"000", "002", "003"}
+
+
+# --- conflicts -----------------------------------------------------------------------------------------------------------
+
+
+async def conflicting(on_conflict: OnConflict = OnConflict.MERGE) -> Bench:
+    bench = await mirrored(on_conflict=on_conflict)
+    first, *rest = server(bench).annotations
+    bench.edit(1, [{**first, "x": 111}, *rest])
+    server(bench).annotations = [{**first, "x": 222}, *rest]
+    bench.clock.at_s += bench.policy.full_check_every_s
+    return bench
+
+
+async def test_an_annotation_changed_differently_on_both_sides_is_held_and_the_others_go_on() -> None:
+    bench = await conflicting()
+    add_here(bench, 2)
+    report = await bench.sync()
+    assert held(report) == [HoldReason.BOTH_EDITED]
+    assert report.documents.pushed == 1
+    assert server(bench).annotations[0]["x"] == 222
+
+
+async def test_a_held_document_lies_open_in_its_three_versions() -> None:
+    bench = await conflicting()
+    await bench.sync()
+    (found,) = await held_documents(bench.mirror)
+    assert found.local == bench.document(1)
+    for path, x in ((found.base, 0), (found.local, 111), (found.remote, 222)):
+        assert path is not None
+        read = await bench.tree.read(path, limit_bytes=10_000)
+        assert read is not None
+        assert bench.mirror.format.annotations(bench.mirror.format.parse(read[0]))[0]["x"] == x
+
+
+async def test_a_difference_names_annotations_on_each_side() -> None:
+    bench = await conflicting()
+    add_here(bench, 2)
+    await bench.sync()
+    (found,) = await diff(bench.mirror)
+    assert found.local is not None
+    assert found.remote is not None
+    assert (found.path, found.local.changed, found.remote.changed) == (bench.document(1), ("001-0",), ("001-0",))
+
+
+@pytest.mark.parametrize(("kind", "x"), [(WishKind.LOCAL, 111), (WishKind.REMOTE, 222), (WishKind.BASE, 0)])
+async def test_taking_a_side_makes_it_that_of_both(kind: WishKind, x: int) -> None:
+    bench = await conflicting()
+    await bench.sync()
+    report = await take(bench.mirror, KEY, kind)
+    assert report.outcome is MirrorOutcome.SYNCED
+    assert server(bench).annotations[0]["x"] == x
+    document = bench.mirror.format.parse(bench.tree.files()[bench.document(1)])
+    assert bench.mirror.format.annotations(document)[0]["x"] == x
+    assert (await bench.sync(full=True)).outcome is MirrorOutcome.SYNCED
+    assert await held_documents(bench.mirror) == []
+
+
+@pytest.mark.parametrize(("choice", "x"), [(OnConflict.LOCAL, 111), (OnConflict.REMOTE, 222)])
+async def test_a_choice_in_the_configuration_decides_what_does_not_merge(choice: OnConflict, x: int) -> None:
+    bench = await conflicting(choice)
+    assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
+    assert server(bench).annotations[0]["x"] == x
+
+
+async def test_documents_may_be_held_without_any_merge() -> None:
+    bench = await mirrored(on_conflict=OnConflict.HOLD)
+    add_here(bench)
+    server(bench).annotations.append(THEIRS)
+    assert held(await bench.sync()) == [HoldReason.BOTH_EDITED]
+
+
+# --- the protocol ----------------------------------------------------------------------------------------------------------
+
+
+def overwriting(bench: Bench, *more: JsonObject) -> None:
+    """Somebody saves on the server in the window, once: after the last read and before our save arrives."""
+    done: list[str] = []
+
+    async def door(point: str) -> None:
+        if point == "save" and not done:
+            done.append(point)
+            server(bench).annotations = [*server(bench).annotations, *more]
+
+    bench.provider.door = door
+
+
+async def test_a_foreign_save_in_the_window_raises_an_alarm_until_a_person_has_seen_it() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    overwriting(bench, THEIRS)
+    report = await bench.sync()
+    assert held(report) == [HoldReason.FOREIGN_SAVE_OVERWRITTEN]
+    assert await outcomes(bench) == [SaveOutcome.FOREIGN_OVERWRITTEN]
+    assert held(await bench.sync()) == [HoldReason.FOREIGN_SAVE_OVERWRITTEN]
+    assert (await take(bench.mirror, KEY, WishKind.LOCAL)).outcome is MirrorOutcome.SYNCED
+    assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
+
+
+async def test_an_edit_made_on_the_server_during_the_look_is_merged_and_not_overwritten() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    seen: list[str] = []
+
+    async def door(point: str) -> None:
+        if point == "reread" and not seen:
+            seen.append(point)
+            server(bench).annotations.append(THEIRS)
+
+    bench.provider.door = door
+    report = await bench.sync()
+    assert (report.documents.merged, report.outcome) == (1, MirrorOutcome.SYNCED)
+    assert {"mine", "theirs"} <= set(on_server(bench))
+
+
+async def test_a_save_whose_answer_is_lost_is_read_back_and_not_sent_again() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    sent: list[Save] = []
+    bench.provider.on_save = lambda _image, save: sent.append(save)
+    bench.provider.loses_save_answer = lambda: True
+    report = await bench.sync()
+    assert (report.documents.pushed, len(sent)) == (1, 1)
+
+
+async def test_a_save_that_never_arrived_is_sent_again_under_a_key_of_its_own() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    losses = iter([True])
+    bench.provider.loses_save = lambda: next(losses, False)
+    assert (await bench.sync()).documents.pushed == 1
+    newest, oldest = await bench.state.journal.saves()
+    assert (newest.outcome, oldest.outcome) == (SaveOutcome.SAVED, SaveOutcome.NOT_APPLIED)
+    assert newest.idempotency_key != oldest.idempotency_key
+
+
+class Death(BaseException):
+    """The program dies."""
+
+
+async def test_a_save_left_open_by_a_run_that_died_is_understood_by_the_next() -> None:
+    bench = await mirrored()
+    add_here(bench)
+
+    async def dies(point: str) -> None:
+        if point == "saved":
+            raise Death
+
+    bench.provider.door = dies
+    with pytest.raises(Death):
+        await bench.sync()
+    assert await outcomes(bench) == [SaveOutcome.OPEN]
+    bench.provider.door = Bench().provider.door
+    report = await bench.sync()
+    assert (report.documents.pushed, report.documents.adopted) == (0, 1)
+    assert await outcomes(bench) == [SaveOutcome.SAVED]
+    assert on_server(bench).count("mine") == 1
+
+
+async def test_an_edit_made_here_while_its_document_is_pushed_goes_with_the_next_run() -> None:
+    bench = await mirrored()
+    add_here(bench)
+
+    async def door(point: str) -> None:
+        if point == "save":
+            bench.edit(1, [*server(bench).annotations, MINE, {**MINE, "id": "later"}])
+
+    bench.provider.door = door
+    await bench.sync()
+    bench.provider.door = Bench().provider.door
+    assert (await bench.sync()).documents.pushed == 1
+    assert on_server(bench)[-2:] == ["mine", "later"]
+
+
+async def test_an_edit_made_here_while_a_merge_is_saved_takes_nothing_from_the_server() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    server(bench).annotations.append(THEIRS)
+
+    async def door(point: str) -> None:
+        if point == "save":
+            kept = [item for item in server(bench).annotations if item["id"] != "theirs"]
+            bench.edit(1, [*kept, MINE, {**MINE, "id": "later"}])
+
+    bench.provider.door = door
+    await bench.sync()
+    bench.provider.door = Bench().provider.door
+    await bench.sync()
+    assert {"mine", "later", "theirs"} <= set(on_server(bench))
+    assert set(here(bench)) == set(on_server(bench))
+
+
+async def test_a_batch_is_closed_when_its_window_is_used_up() -> None:
+    bench = await mirrored(50)
+    for number in range(10):
+        add_here(bench, number, {**MINE, "id": f"mine{number}"})
+    saves: list[str] = []
+
+    async def slow(point: str) -> None:
+        if point == "reread":
+            bench.clock.at_s += 3.0
+        if point == "save":
+            saves.append(point)
+
+    bench.provider.door = slow
+    report = await bench.sync()
+    assert report.documents.pushed == 10
+    assert len(saves) == 3
+    assert report.window.max_s is not None
+    assert report.window.max_s <= bench.policy.push_window_s + 3.0
+
+
+# --- undo --------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_undone_save_brings_back_what_was_there_on_both_sides() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    await bench.sync()
+    report = await undo(bench.mirror, await bench.state.journal.saves())
+    assert report.outcome is MirrorOutcome.SYNCED
+    assert on_server(bench) == here(bench) == ["001-0", "001-1", "001-2"]
+    assert (await bench.sync(full=True)).documents.pushed == 0
+
+
+async def test_what_others_added_since_survives_an_undo() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    await bench.sync()
+    server(bench).annotations.append(THEIRS)
+    await bench.sync()
+    await undo(bench.mirror, await bench.state.journal.saves())
+    assert on_server(bench) == here(bench) == ["001-0", "001-1", "001-2", "theirs"]
+
+
+async def test_several_saves_of_one_document_are_undone_together() -> None:
+    bench = await mirrored()
+    for name in ("a", "b", "c"):
+        add_here(bench, 1, {**MINE, "id": name})
+        await bench.sync()
+    await undo(bench.mirror, await bench.state.journal.saves())
+    assert on_server(bench) == ["001-0", "001-1", "001-2"]
+
+
+async def test_an_undo_that_meets_a_later_change_of_the_same_annotation_is_held() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    await bench.sync()
+    server(bench).annotations[-1] = {**MINE, "x": 77}
+    await bench.sync(full=True)
+    report = await undo(bench.mirror, await bench.state.journal.saves())
+    assert held(report) == [HoldReason.BOTH_EDITED]
+    assert server(bench).annotations[-1]["x"] == 77
+
+
+async def test_an_undo_can_be_undone() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    await bench.sync()
+    await undo(bench.mirror, await bench.state.journal.saves())
+    newest, _ = await bench.state.journal.saves()
+    await undo(bench.mirror, [newest])
+    assert on_server(bench) == here(bench) == ["001-0", "001-1", "001-2", "mine"]
+
+
+async def test_an_edit_that_is_not_pushed_yet_is_not_undone_with_a_save() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    await bench.sync()
+    data = bench.edit(1, [*server(bench).annotations, {**MINE, "id": "newer"}])
+    report = await undo(bench.mirror, await bench.state.journal.saves())
+    assert failed(report) == ["edited_here"]
+    assert bench.tree.files()[bench.document(1)] == data
