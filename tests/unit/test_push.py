@@ -9,9 +9,8 @@ from labelmirror.model.document import JsonObject
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import MirrorPolicy, OnConflict
 from labelmirror.model.report import MirrorOutcome, MirrorReport
-from labelmirror.model.saving import Save, SaveOutcome
+from labelmirror.model.saving import Save, SaveOutcome, WishKind
 from labelmirror.model.trouble import Failed, Held, HoldReason
-from labelmirror.planning.push import WishKind
 from support.memory_mirror import Bench
 from support.memory_provider import MemoryImage
 

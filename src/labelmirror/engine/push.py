@@ -20,11 +20,11 @@ from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Dataset, ListedImage, Reading
 from labelmirror.model.report import DocumentCounts, Window
 from labelmirror.model.rows import Base, DocumentRow, FileStat, LocalFile
-from labelmirror.model.saving import Save, SaveAnswer, SaveOutcome, SaveRecord, SaveResult
+from labelmirror.model.saving import Save, SaveAnswer, SaveOutcome, SaveRecord, SaveResult, WishKind
 from labelmirror.model.trouble import Held, HoldReason, Stage
 from labelmirror.planning.classify import Outcome
 from labelmirror.planning.plan import Look, plan_document
-from labelmirror.planning.push import Decision, Ending, Side, Step, WishKind, decide, decide_wish, ending
+from labelmirror.planning.push import Decision, Ending, Side, Step, decide, decide_wish, ending
 from labelmirror.ports.state import DocumentRecorded
 from labelmirror.ports.tree import Placement, PlaceOutcome
 

@@ -9,8 +9,7 @@ from labelmirror.engine.push import Pushing, Wish
 from labelmirror.errors import LabelmirrorError, UsageError
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.report import MirrorReport
-from labelmirror.model.saving import SaveOutcome, SaveRecord
-from labelmirror.planning.push import WishKind
+from labelmirror.model.saving import SaveOutcome, SaveRecord, WishKind
 
 #: Saves with these endings changed something on the server.
 _DONE = frozenset({SaveOutcome.SAVED, SaveOutcome.FOREIGN_OVERWRITTEN, SaveOutcome.SUPERSEDED})

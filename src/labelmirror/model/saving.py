@@ -47,6 +47,15 @@ class SaveResult:
     message: str = ""
 
 
+class WishKind(Enum):
+    """What a person wants of one document: that both sides hold one of its versions, or what undoes a save."""
+
+    LOCAL = "local"
+    REMOTE = "remote"
+    BASE = "base"
+    UNDO = "undo"
+
+
 class SaveOutcome(Enum):
     """How a save ended, as history shows it."""
 

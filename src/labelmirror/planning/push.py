@@ -11,7 +11,7 @@ from enum import Enum
 from labelmirror.model.document import Digest, JsonObject
 from labelmirror.model.keyed import Keyed
 from labelmirror.model.policy import OnConflict
-from labelmirror.model.saving import SaveAnswer
+from labelmirror.model.saving import SaveAnswer, WishKind
 from labelmirror.model.trouble import HoldReason
 from labelmirror.planning.classify import Outcome, classify
 from labelmirror.planning.merge import merge
@@ -84,15 +84,6 @@ def _conflict(reason: HoldReason, remote: Side, on_conflict: OnConflict) -> Deci
             return Decision(Step.TAKE_REMOTE, [item.value for item in remote.annotations])
         case _:
             return Decision(Step.HOLD, reason=reason)
-
-
-class WishKind(Enum):
-    """What a person wants of one document."""
-
-    LOCAL = "local"
-    REMOTE = "remote"
-    BASE = "base"
-    UNDO = "undo"
 
 
 def decide_wish(
