@@ -175,6 +175,7 @@ class World:
         #: Saves by which a foreign save was overwritten and the count tells it: each must be reported.
         self.alarms_due: set[str] = set()
         self.saves: Counter[str] = Counter()
+        self.applied: set[str] = set()
         self.in_the_way: bytes | None = None
         self.disk_fails: Callable[[], bool] = lambda: False
         for _ in range(self.rng.randrange(20, 28)):
@@ -214,7 +215,8 @@ class World:
         assert any(record.outcome is SaveOutcome.OPEN and record.body_digest == digest for record in records), (
             f"{where} without an undo record"
         )
-        assert digest != held, f"{where} done twice"
+        assert save.idempotency_key not in self.applied, f"{where} done twice"
+        self.applied.add(save.idempotency_key)
         assert len(ids(wanted)) == len(wanted), f"{where} doubles an annotation"
         self.saves["saves"] += 1
         if held != save.expected.digest:
