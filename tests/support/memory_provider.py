@@ -118,6 +118,7 @@ class MemoryProvider:
     page: int = 7
     door: Door = _at_once
     ways: Sequence[ReadWay] = (SINGLE, ARCHIVE)
+    save_batch: int = 200
     sent: Traffic = field(default_factory=Traffic)
     #: What a listing page becomes on its way; a fault drops or repeats rows here.
     garble_page: Callable[[list[MemoryImage]], list[MemoryImage]] = list
@@ -157,7 +158,7 @@ class MemoryProvider:
         await self.door(point)
 
     async def capabilities(self) -> Capabilities:
-        return Capabilities("memory", ChangeSignal.WEAK, self.page, 1000, 1)
+        return Capabilities("memory", ChangeSignal.WEAK, self.page, 1000, 1, self.save_batch)
 
     async def datasets(self) -> Sequence[Dataset]:
         return [await self.dataset(DatasetRef(name=self.name))]

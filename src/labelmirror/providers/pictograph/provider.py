@@ -24,7 +24,14 @@ from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import DocumentFormat, ImageSource, PageSink, ProviderMemory
 from labelmirror.providers.pictograph import convert, listing, probe, schema, wire
 from labelmirror.providers.pictograph.archive import ArchiveRules, documents
-from labelmirror.providers.pictograph.dialect import EMBEDDED_PAGE, LINK_PAGE, LIST_PAGE, Dialect, Generation
+from labelmirror.providers.pictograph.dialect import (
+    BULK_SAVES,
+    EMBEDDED_PAGE,
+    LINK_PAGE,
+    LIST_PAGE,
+    Dialect,
+    Generation,
+)
 from labelmirror.providers.pictograph.exports import ExportRules, Exports
 from labelmirror.providers.pictograph.format import PictographFormat
 from labelmirror.providers.pictograph.images import Links, PictographImages
@@ -104,6 +111,7 @@ class PictographProvider:
             listing_page=EMBEDDED_PAGE,
             image_batch=LINK_PAGE,
             safety_level=1,
+            save_batch=1 if dialect.bulk_save is None else BULK_SAVES,
         )
 
     # --- which generation ------------------------------------------------------------------------------------------
