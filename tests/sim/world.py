@@ -145,7 +145,7 @@ class World:
         self.seed = seed
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
-        self.provider = MemoryProvider(page=self.rng.choice([3, 7, 50]))
+        self.provider = MemoryProvider(page=self.rng.choice([3, 7, 50]), save_batch=self.rng.choice([1, 3, 200]))
         self.tree = MemoryTree(self._tree_step)
         self.state = MemoryState()
         self.policy = MirrorPolicy(

@@ -109,7 +109,7 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     report.refused = check(tally, options.consent)
     report.images.total = tally.selected_images
     if mirror.policy.push and report.refused is None and options.directions.pushes and tally.concerns_edits:
-        pushing = Pushing(run, seen.dataset, seen.look, report.documents)
+        pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
         await pushing.push()
         report.window = pushing.window
     if options.directions.pulls:
@@ -218,6 +218,8 @@ async def plan(mirror: Mirror, options: CycleOptions) -> PlanReport:
             images=report.pull_images,
             image_bytes=tally.image_bytes,
             image_batch=seen.capabilities.image_batch,
+            pushes=report.push + report.merge if mirror.policy.push else 0,
+            save_batch=seen.capabilities.save_batch,
             quota=mirror.provider.quota(),
         )
     except (LabelmirrorError, ExceptionGroup) as error:

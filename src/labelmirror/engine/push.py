@@ -28,8 +28,6 @@ from labelmirror.planning.push import Decision, Ending, Side, Step, decide, deci
 from labelmirror.ports.state import DocumentRecorded
 from labelmirror.ports.tree import Placement, PlaceOutcome
 
-#: Documents saved by one batch at most: what the largest bulk save of the servers takes.
-BATCH = 200
 #: A document is tried this often in one run while others keep saving it.
 ROUNDS = 3
 
@@ -69,12 +67,13 @@ class _Sending:
 
 @dataclass(slots=True)
 class Pushing:
-    """The pushes of one run."""
+    """The pushes of one run. `batch` documents go in one request: where it is one, each is read just before its save."""
 
     run: Run
     dataset: Dataset
     looked: Look
     counts: DocumentCounts
+    batch: int
     window: Window = field(default_factory=Window)
     _began_s: float = 0.0
 
@@ -86,7 +85,7 @@ class Pushing:
                 for row in page:
                     if plan_document(row, self.looked, self.run.mirror.policy).outcome in {Outcome.PUSH, Outcome.MERGE}:
                         batch.append(row)
-                    if len(batch) == BATCH:
+                    if len(batch) == self.batch:
                         await self._push(batch)
                         progress.add(len(batch))
                         batch = []
@@ -97,8 +96,10 @@ class Pushing:
 
     async def grant(self, wishes: Mapping[DocumentKey, Wish]) -> None:
         """Do what a person wants of single documents, by the same protocol."""
-        rows = await self.run.mirror.state.rows_of_images(sorted({key.image for key in wishes}))
-        await self._push([row for row in rows if row.key in wishes], wishes)
+        found = await self.run.mirror.state.rows_of_images(sorted({key.image for key in wishes}))
+        rows = [row for row in found if row.key in wishes]
+        for start in range(0, len(rows), self.batch):
+            await self._push(rows[start : start + self.batch], wishes)
 
     async def _push(self, rows: Sequence[DocumentRow], wishes: Mapping[DocumentKey, Wish] | None = None) -> None:
         edits = await self._valid_edits(rows, wishes or {})

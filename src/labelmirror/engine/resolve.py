@@ -46,7 +46,7 @@ async def _grant(mirror: Mirror, wishes: Mapping[DocumentKey, Wish]) -> MirrorRe
         ]
         seen = await look(run, full_check=False, move_files=True)
         run.troubles.clear()  # what the look found of other documents is the next run's to tell
-        pushing = Pushing(run, seen.dataset, seen.look, report.documents)
+        pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
         await pushing.grant(wishes)
         report.window = pushing.window
         await mirror.state.set_troubles([*left, *run.troubles])

@@ -140,7 +140,7 @@ class Capabilities:
 
     `safety_level`: 2 per-annotation writes, 1 re-read, count and read-back, 0 neither. `listing_page` is the number of
     rows that the cheapest listing returns in one answer. `image_batch` is how many images one request for links serves
-    (0: no links, one request each).
+    (0: no links, one request each); `save_batch` how many documents one request saves.
     """
 
     generation: str
@@ -148,6 +148,7 @@ class Capabilities:
     listing_page: int
     image_batch: int
     safety_level: int
+    save_batch: int = 1
     has_sets: bool = False
     notes: tuple[str, ...] = ()
 

@@ -29,14 +29,17 @@ def rank_ways(ways: Sequence[ReadWay], documents: int) -> Sequence[ReadWay]:
     )
 
 
-def forecast(*, images: int, image_bytes: int, image_batch: int, quota: Quota) -> Forecast:
+def forecast(
+    *, images: int, image_bytes: int, image_batch: int, quota: Quota, pushes: int = 0, save_batch: int = 1
+) -> Forecast:
     """The price of carrying out a plan whose documents were read already.
 
-    `image_batch` images share one request for their links; 0 means a request each.
+    `image_batch` images share one request for their links; 0 means a request each. A pushed document is read again
+    before its save and read back after it; `save_batch` documents share one request to save them.
     """
-    requests = 0
+    requests = 2 * pushes + -(-pushes // save_batch)
     if images:
-        requests = images if image_batch == 0 or images == 1 else -(-images // image_batch)
+        requests += images if image_batch == 0 or images == 1 else -(-images // image_batch)
     usable = quota.usable
     fits = usable is None or requests <= usable
     return Forecast(requests, image_bytes, quota.remaining, fits, _eta_s(requests, quota))
