@@ -89,23 +89,36 @@ _SHARED: Final = tuple(inspect.signature(_shared).parameters.values())
 
 
 def command(function: Callable[..., ExitCode]) -> Callable[..., ExitCode]:
-    """Make a typer command of a function that takes a `Call` and its own options, all by keyword, and gives an exit code."""
+    """Make a typer command of a function that takes a `Call` and its own options, all by keyword, and gives an exit code.
+
+    A flag that the command has itself means what the command says, and is not the shared one there.
+    """
     _, *own = inspect.signature(function).parameters.values()
+    taken = {flag for item in own for flag in _flags(item)}
+    shared = [item for item in _SHARED if not taken & _flags(item)]
 
     def run(context: typer.Context, **options: Any) -> ExitCode:
         masker = context.ensure_object(Masker)
         quiet, verbose = options.pop("quiet"), options.pop("verbose")
         configure(sys.stderr, logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO, masker)
-        call = Call(options.pop("config"), tuple(options.pop("assignments") or ()), options.pop("as_json"), masker)
+        call = Call(
+            options.pop("config"), tuple(options.pop("assignments", None) or ()), options.pop("as_json"), masker
+        )
         try:
             return function(call, **options)
         except KeyboardInterrupt:
             raise Interrupted("stopped by Ctrl-C") from None
 
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    parameters = [context, *(item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in (*own, *_SHARED))]
+    parameters = [context, *(item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in (*own, *shared))]
     # typer reads options from these three.
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {item.name: item.annotation for item in parameters}
     run.__doc__ = function.__doc__
     return run
+
+
+def _flags(parameter: inspect.Parameter) -> frozenset[str]:
+    """The flags under which an option is given, such as --set."""
+    infos = getattr(parameter.annotation, "__metadata__", ())
+    return frozenset(flag for info in infos for flag in info.param_decls or ())

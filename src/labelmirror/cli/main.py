@@ -9,10 +9,14 @@ from typer.exceptions import TyperException
 from labelmirror import __version__
 from labelmirror.cli.config_check import check
 from labelmirror.cli.config_show import show
+from labelmirror.cli.conflicts import list_, take
+from labelmirror.cli.conflicts import show as show_conflict
 from labelmirror.cli.datasets import datasets
 from labelmirror.cli.demo import demo
+from labelmirror.cli.diff import diff
 from labelmirror.cli.doctor import doctor
 from labelmirror.cli.failure import report, tell
+from labelmirror.cli.history import history
 from labelmirror.cli.init import init
 from labelmirror.cli.plan import plan
 from labelmirror.cli.repair import repair
@@ -20,6 +24,7 @@ from labelmirror.cli.serve_standin import serve_standin
 from labelmirror.cli.signals import Interrupted
 from labelmirror.cli.status import status
 from labelmirror.cli.sync import sync
+from labelmirror.cli.undo import undo
 from labelmirror.cli.verify import verify
 from labelmirror.cli.version import version
 from labelmirror.errors import ExitCode
@@ -33,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 config_app = typer.Typer(name="config", help="Check and show the configuration.", rich_markup_mode=None)
+conflicts_app = typer.Typer(name="conflicts", help="List, explain and decide what is held.", rich_markup_mode=None)
 
 
 def _print_version(wanted: bool) -> None:
@@ -59,6 +65,13 @@ app.command("datasets")(datasets)
 app.command("plan")(plan)
 app.command("sync")(sync)
 app.command("status")(status)
+app.command("diff")(diff)
+app.add_typer(conflicts_app)
+conflicts_app.command("list")(list_)
+conflicts_app.command("show")(show_conflict)
+conflicts_app.command("take")(take)
+app.command("history")(history)
+app.command("undo")(undo)
 app.command("verify")(verify)
 app.command("repair")(repair)
 app.command("doctor")(doctor)

@@ -1,9 +1,19 @@
 """Arguments and values of options that several commands take."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
+
+from labelmirror.errors import UsageError
+
+#: One mirror by name.
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The mirror.")]
+
+#: An image, in the words that people have for it.
+Image = Annotated[
+    str, typer.Argument(metavar="IMAGE", help="An image's id, or the path of it or of its document in the mirror.")
+]
 
 #: Mirrors by name; none means all.
 Names = Annotated[
@@ -19,3 +29,20 @@ def duration(text: str) -> timedelta:
         return parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def moment_s(text: str, now_s: float) -> float:
+    """Wall-clock seconds of "2h" (so long ago), "2026-01-31" or "2026-01-31T08:00"; local time unless it names a zone.
+
+    Raises UsageError.
+    """
+    from labelmirror.providers.forms import parse_duration
+
+    try:
+        if text[:4].isdecimal() and "-" in text:
+            return datetime.fromisoformat(text).timestamp()
+        return now_s - parse_duration(text).total_seconds()
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"{text!r} is no moment in time", hint='such as "2h" for two hours ago, "2026-01-31" or "2026-01-31T08:00Z"'
+        ) from error

@@ -45,7 +45,7 @@ def answer_with_plans(call: Call, names: list[str], options: "CycleOptions", *, 
                     async with open_mirror(shop, name, wait_s=wait_s) as mirror:
                         return await cycle.plan(mirror, options)
 
-                reports.append(await attempt(plan_one, partial(_unplanned, name)))
+                reports.append(await attempt(plan_one, partial(unplanned, name)))
         code = endings.exit_code([endings.error_codes(report.error) for report in reports])
         return call.answer(
             {
@@ -60,7 +60,8 @@ def answer_with_plans(call: Call, names: list[str], options: "CycleOptions", *, 
     return run_cancellable(work)
 
 
-def _unplanned(name: str, error: "RunError") -> "PlanReport":
+def unplanned(name: str, error: "RunError") -> "PlanReport":
+    """The plan of a mirror that could not be looked at."""
     from labelmirror.model.report import PlanReport
 
     return PlanReport(name, error=error)

@@ -5,8 +5,11 @@ Pure. Times are written as UTC in ISO 8601, sizes in bytes, spans in seconds.
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from labelmirror.cli.endings import speaking
+from labelmirror.engine.compare import DocumentDiff, HeldDocument
+from labelmirror.engine.mirror import image_path
 from labelmirror.engine.status import ImageStanding, MirrorStanding
 from labelmirror.engine.verify import VerifyReport
 from labelmirror.errors import ExitCode
@@ -14,6 +17,7 @@ from labelmirror.model.actions import Forecast, PlanItem, Refusal
 from labelmirror.model.document import JsonObject
 from labelmirror.model.remote import Dataset
 from labelmirror.model.report import MirrorReport, PlanReport, RunError
+from labelmirror.model.saving import SaveRecord
 from labelmirror.model.trouble import Failed, Held, Trouble
 
 
@@ -111,8 +115,8 @@ def status_shape(
         "next_due": None,
         "blind_until": time_text(blind_until_s(facts.last_full_check_s, full_check_every_s)),
         "safety_level": facts.safety_level,
-        # The window of a save: there is none before something was pushed.
-        "window_s": {"last": None, "max": None},
+        # The window of a save; none before something was pushed.
+        "window_s": {"last": _rounded(facts.window_last_s), "max": _rounded(facts.window_max_s)},
         "error": None if error is None else error_shape(error),
     }
     if with_images:
@@ -123,6 +127,52 @@ def status_shape(
 def blind_until_s(last_full_check_s: float | None, full_check_every_s: float) -> float | None:
     """Until when an edit that listings cannot show may be unseen, None before the first full check."""
     return None if last_full_check_s is None else last_full_check_s + full_check_every_s
+
+
+def diff_shape(entry: DocumentDiff) -> JsonObject:
+    """One document in the answer of `diff`. A side that is not known, or is no document, is null."""
+    return {"id": entry.key.image, **_set(entry.key.set), "document_path": entry.path, **sides_shape(entry)}
+
+
+def sides_shape(entry: DocumentDiff | None) -> JsonObject:
+    """What became of base on either side, as the keys of annotations; None: neither side is known to differ."""
+    sides = {"local": entry.local, "remote": entry.remote} if entry is not None else {"local": None, "remote": None}
+    return {
+        side: None if found is None else {"added": found.added, "removed": found.removed, "changed": found.changed}
+        for side, found in sides.items()
+    }
+
+
+def held_shape(mirror: str, folder: Path, entry: HeldDocument) -> JsonObject:
+    """One document in the answer of `conflicts`. The three versions are absolute paths of files, null where there is none."""
+    versions = {"base": entry.base, "local": entry.local, "remote": entry.remote}
+    return {
+        "mirror": mirror,
+        "id": entry.held.id,
+        **_set(entry.held.set),
+        "document_path": entry.path,
+        "reason": entry.held.reason.value,
+        **{version: None if path is None else str(folder / path) for version, path in versions.items()},
+    }
+
+
+def save_shape(mirror: str, save: SaveRecord) -> JsonObject:
+    """One save in the answer of `history`. `read_count` annotations were read just before it; `previous_count` is how many
+    the server says that it overwrote, null if it does not say.
+    """
+    return {
+        "id": save.id,
+        "run": save.run,
+        "mirror": mirror,
+        "image": image_path(save.image),
+        "image_id": save.key.image,
+        **_set(save.key.set),
+        "at": time_text(save.at_s),
+        "read_count": save.read_count,
+        "previous_count": save.previous_count,
+        "new_count": save.new_count,
+        "outcome": save.outcome.value,
+    }
 
 
 def verify_shape(reports: Sequence[VerifyReport]) -> JsonObject:
@@ -149,7 +199,16 @@ def time_text(at_s: float | None) -> str | None:
 
 
 def _where(trouble: Trouble) -> JsonObject:
-    return {"id": trouble.id, "image": trouble.image, **({"set": trouble.set} if trouble.set else {})}
+    return {"id": trouble.id, "image": trouble.image, **_set(trouble.set)}
+
+
+def _set(annotation_set: str) -> JsonObject:
+    """The annotation set, on servers that have them."""
+    return {"set": annotation_set} if annotation_set else {}
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _refusal_shape(refusal: Refusal | None) -> JsonObject | None:
@@ -191,7 +250,7 @@ def _item_shape(item: PlanItem) -> JsonObject:
 def _image_shape(image: ImageStanding) -> JsonObject:
     return {
         "id": image.id,
-        **({"set": image.set} if image.set else {}),
+        **_set(image.set),
         "directory": image.directory,
         "name": image.name,
         "image_path": image.image_path,

@@ -19,11 +19,12 @@ from labelmirror.model.trouble import Failed, Held, HoldReason, Trouble
 #: Of each kind of item, so many are shown; the JSON answer has all.
 SHOWN = 20
 
-_HELD_BECAUSE: Mapping[HoldReason, str] = {
+#: Why a document waits, in a few words.
+HELD_BECAUSE: Mapping[HoldReason, str] = {
     HoldReason.BOTH_EDITED: "edited here and changed on the server",
     HoldReason.EDITED_AND_DELETED: "edited here and deleted on the server",
     HoldReason.BOTH_ADDED: "here and on the server, and different",
-    HoldReason.SHRUNK: "lost half of its annotations on the server, or more",
+    HoldReason.SHRUNK: "lost half of its annotations, or more",
     HoldReason.CATEGORY_GONE: "uses a category that the server no longer has",
     HoldReason.FOREIGN_SAVE_OVERWRITTEN: "somebody's save on the server was overwritten",
     HoldReason.BEING_ANNOTATED: "somebody is annotating it now",
@@ -44,7 +45,19 @@ def runs(reports: Sequence[MirrorReport]) -> RenderableType:
     """What runs did."""
     if not reports:
         return Text("nothing to repair: the state knows every mirror")
-    columns = ("mirror", "outcome", "images", "fetched", "size", "documents", "trash", "held", "failed", "requests")
+    columns = (
+        "mirror",
+        "outcome",
+        "images",
+        "fetched",
+        "size",
+        "documents",
+        "pushed",
+        "trash",
+        "held",
+        "failed",
+        "requests",
+    )
     rows = [
         (
             report.name,
@@ -53,6 +66,7 @@ def runs(reports: Sequence[MirrorReport]) -> RenderableType:
             report.images.pulled,
             size(report.images.size_bytes),
             report.documents.pulled + report.documents.adopted,
+            _pushed(report.documents.pushed, report.documents.merged),
             report.images.retired,
             sum(isinstance(trouble, Held) for trouble in report.troubles),
             sum(isinstance(trouble, Failed) for trouble in report.troubles),
@@ -61,18 +75,30 @@ def runs(reports: Sequence[MirrorReport]) -> RenderableType:
         for report in reports
     ]
     lines = [line for report in reports for line in _problems(report)]
-    return _told(table(columns, rows), lines, _next_of_runs(reports))
+    return answer(table(columns, rows), lines, _next_of_runs(reports))
 
 
 def plans(reports: Sequence[PlanReport]) -> RenderableType:
     """What runs would do, and what they would cost."""
-    columns = ("mirror", "images", "size", "documents", "trash", "hold", "requests", "allowed now", "spent looking")
+    columns = (
+        "mirror",
+        "images",
+        "size",
+        "documents",
+        "push",
+        "trash",
+        "hold",
+        "requests",
+        "allowed now",
+        "spent looking",
+    )
     rows = [
         (
             report.name,
             report.pull_images,
             None if report.forecast is None else size(report.forecast.size_bytes),
             report.pull_documents,
+            report.push + report.merge,
             report.retire,
             report.hold,
             None if report.forecast is None else report.forecast.requests,
@@ -97,7 +123,7 @@ def plans(reports: Sequence[PlanReport]) -> RenderableType:
     if hidden:
         parts.append(Text(f"and {hidden} more; --json has all"))
     following = "next: labelmirror sync" if items or lines else "nothing to do"
-    return _told(Group(*parts), lines, "" if any(report.error for report in reports) else following)
+    return answer(Group(*parts), lines, "" if any(report.error for report in reports) else following)
 
 
 def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
@@ -119,6 +145,11 @@ def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
         name, standing = each.standing.name, each.standing
         if each.error is None and standing.standing is Standing.NEVER:
             lines.append(f"{name}: was never synced; next: labelmirror sync {name}")
+        if standing.facts.window_max_s is not None:
+            last_s, max_s = standing.facts.window_last_s or 0.0, standing.facts.window_max_s
+            lines.append(
+                f"{name}: a save of somebody else could be overwritten for {last_s:.2f} s in the last push ({max_s:.2f} s at most)"
+            )
         blind = time_text(blind_until_s(standing.facts.last_full_check_s, each.full_check_every_s))
         if blind is not None:
             lines.append(f"{name}: edits that listings cannot show may be unseen until the next full check at {blind}")
@@ -129,7 +160,7 @@ def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
             for image in each.standing.images
         )
         parts += [Text(""), table(("mirror", "state", "reason", "path"), shown)]
-    return _told(Group(*parts), lines, "")
+    return answer(Group(*parts), lines, "")
 
 
 def checked(reports: Sequence[VerifyReport]) -> RenderableType:
@@ -152,10 +183,11 @@ def checked(reports: Sequence[VerifyReport]) -> RenderableType:
         lines += _more(len(report.damaged))
     unrepaired = any(not damage.repaired for report in reports for damage in report.damaged)
     following = "next: labelmirror sync, then verify again" if unrepaired else ""
-    return _told(table(("mirror", "files checked", "damaged", "repaired"), rows), lines, following)
+    return answer(table(("mirror", "files checked", "damaged", "repaired"), rows), lines, following)
 
 
-def _told(head: RenderableType, lines: Sequence[str], following: str) -> RenderableType:
+def answer(head: RenderableType, lines: Sequence[str], following: str) -> RenderableType:
+    """An answer: its table, a line for each thing worth a word, and what to do next."""
     parts: list[RenderableType] = [head]
     if lines:
         parts += [Text(""), *(Text(printable(line)) for line in lines)]
@@ -175,7 +207,7 @@ def _troubles(mirror: str, troubles: Sequence[Trouble]) -> Iterable[str]:
     held = [trouble for trouble in troubles if isinstance(trouble, Held)]
     failed = [trouble for trouble in troubles if isinstance(trouble, Failed)]
     yield from (
-        f"{mirror}: held: {item.image}: {_HELD_BECAUSE[item.reason]} ({item.reason.value})" for item in held[:SHOWN]
+        f"{mirror}: held: {item.image}: {HELD_BECAUSE[item.reason]} ({item.reason.value})" for item in held[:SHOWN]
     )
     yield from _more(len(held))
     yield from (
@@ -195,13 +227,14 @@ def _next_of_runs(reports: Sequence[MirrorReport]) -> str:
     if MirrorOutcome.REFUSED in outcomes and any(report.refused for report in reports):
         return "next: look at the server; if that is meant, sync again with the option above. Nothing was removed or overwritten."
     if MirrorOutcome.HELD in outcomes:
-        return (
-            "next: compare a held document with the server's. To take the server's version, move the file out of the mirror "
-            "and sync again; as long as the file stays, nothing overwrites it."
-        )
+        return "next: labelmirror conflicts list. What is held stays as it is on both sides until you decide."
     if outcomes & {MirrorOutcome.PARTIAL, MirrorOutcome.STOPPED}:
         return "next: labelmirror sync; it does only what is left"
     return ""
+
+
+def _pushed(pushed: int, merged: int) -> str:
+    return f"{pushed} ({merged} merged)" if merged else str(pushed)
 
 
 def size(size_bytes: int) -> str:

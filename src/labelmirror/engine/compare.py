@@ -77,6 +77,8 @@ async def _diff(mirror: LocalMirror, row: DocumentRow, contents: Mapping[Content
     remote: Sequence[Keyed] | None = None
     if row.remote is not None and row.remote.read_content is not None:
         remote = _keyed(mirror, contents[row.remote.read_content])
+    elif row.listed and row.base is not None:
+        remote = base  # no look saw anything else there since both sides agreed
     return DocumentDiff(
         row.key,
         row.path,

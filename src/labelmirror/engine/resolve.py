@@ -9,10 +9,7 @@ from labelmirror.engine.push import Pushing, Wish
 from labelmirror.errors import LabelmirrorError, UsageError
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.report import MirrorReport
-from labelmirror.model.saving import SaveOutcome, SaveRecord, WishKind
-
-#: Saves with these endings changed something on the server.
-_DONE = frozenset({SaveOutcome.SAVED, SaveOutcome.FOREIGN_OVERWRITTEN, SaveOutcome.SUPERSEDED})
+from labelmirror.model.saving import SaveRecord, WishKind
 
 
 async def take(mirror: Mirror, key: DocumentKey, kind: WishKind) -> MirrorReport:
@@ -27,7 +24,7 @@ async def undo(mirror: Mirror, saves: Sequence[SaveRecord]) -> MirrorReport:
     """
     wishes: dict[DocumentKey, Wish] = {}
     for save in sorted(saves, key=lambda save: save.at_s, reverse=True):
-        if save.outcome not in _DONE:
+        if not save.outcome.had_effect:
             raise UsageError(f"save {save.id} changed nothing on the server (it is {save.outcome.value})")
         newest = wishes.get(save.key)
         wishes[save.key] = Wish(WishKind.UNDO, save.before, newest.body if newest is not None else save.body)

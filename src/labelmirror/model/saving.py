@@ -68,6 +68,11 @@ class SaveOutcome(Enum):
     #: Something else is there now.
     SUPERSEDED = "superseded"
 
+    @property
+    def had_effect(self) -> bool:
+        """Whether the server took the save in, so that there is something to undo."""
+        return self in {SaveOutcome.SAVED, SaveOutcome.FOREIGN_OVERWRITTEN, SaveOutcome.SUPERSEDED}
+
 
 @dataclass(frozen=True, slots=True)
 class SaveRecord:
