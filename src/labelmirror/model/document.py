@@ -26,8 +26,18 @@ def content_id(data: bytes) -> ContentId:
     return ContentId(hashlib.sha256(data).hexdigest())
 
 
+_PLAIN = frozenset({str, int, bool})
+
+
 def canonical(value: JsonValue) -> JsonValue:
     """The same value with every number in one spelling: 1.0 becomes 1, -0.0 becomes 0. Raises ValueError on NaN."""
+    # What json.loads gives, by exact type: an abstract isinstance costs ten times as much, and this is asked millions of times.
+    if value is None or type(value) in _PLAIN:
+        return value
+    if type(value) is dict:
+        return {key: canonical(item) for key, item in value.items()}
+    if type(value) is list:
+        return [canonical(item) for item in value]
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - the definition of NaN
             msg = "NaN and infinity are no JSON numbers"
