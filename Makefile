@@ -21,7 +21,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest -m "not sdk"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not sdk"
 
 # The figures of docs/figures.md, measured here and now.
 bench: $(STAMP)

@@ -71,7 +71,9 @@ def chunks(seeds: Sequence[int], size: int = 50) -> Iterator[Sequence[int]]:
         yield seeds[start : start + size]
 
 
-def test_no_edit_is_lost_and_every_world_comes_to_rest(request: pytest.FixtureRequest) -> None:
+def test_no_edit_is_lost_and_every_world_comes_to_rest(
+    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> None:
     replay = request.config.getoption("--seed")
     if replay is not None:
         live([replay])
@@ -87,9 +89,9 @@ def test_no_edit_is_lost_and_every_world_comes_to_rest(request: pytest.FixtureRe
             rows += more_rows
             faults += more_faults
             crashes += more_crashes
-    for title, counts in (("row", rows), ("fault", faults), ("crash point", crashes)):
-        for name, count in sorted(counts.items()):
-            print(f"{count:9}  {title}  {name}")
+    tables = (("row", rows), ("fault", faults), ("death", crashes))
+    lines = [f"{count:9}  {title}  {name}" for title, counts in tables for name, count in sorted(counts.items())]
+    record_property("shown", "\n".join([f"fresh seeds {first} to {first + FRESH - 1}", *lines]))
     assert not ROWS - rows.keys(), "rows of the table that no world reached"
     assert not {*FAULTS, *SAVE_FAULTS} - faults.keys(), "faults that never struck"
     assert not set(CRASH_POINTS) - crashes.keys(), "points at which nothing ever died"
