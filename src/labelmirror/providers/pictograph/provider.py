@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
+import anyio
+
 from labelmirror.errors import ConfigError, InvalidDocument, NotFound, ProtocolError, Rejected, UnknownDataset
 from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.remote import (
@@ -39,7 +41,7 @@ from labelmirror.providers.pictograph.reading import SingleReads, reading_of
 from labelmirror.providers.pictograph.saving import Saves
 from labelmirror.providers.pictograph.settings import PictographSettings
 from labelmirror.providers.secrets import Secret
-from labelmirror.transport.api import ApiRules
+from labelmirror.transport.api import PARSE_ASIDE_BYTES, ApiRules
 from labelmirror.transport.body import BodyRules
 from labelmirror.transport.concurrency import Gate
 from labelmirror.transport.http import Http, HttpSettings, Timeouts, open_http
@@ -287,7 +289,11 @@ class PictographProvider:
     async def problems(self, dataset: Dataset, key: DocumentKey, data: bytes) -> Sequence[InvalidDocument]:
         """Why a working document cannot be saved in this generation of the server."""
         dialect = await self._dialect()
-        return schema.invalid(data, dataset, key.image, dialect.generation)
+
+        def look() -> Sequence[InvalidDocument]:
+            return schema.invalid(data, dataset, key.image, dialect.generation)
+
+        return look() if len(data) < PARSE_ASIDE_BYTES else await anyio.to_thread.run_sync(look)
 
     async def save_many(self, dataset: Dataset, saves: Sequence[Save]) -> Sequence[SaveResult]:
         """Overwrite documents: many in a request where the generation has that, else a request each."""
