@@ -172,7 +172,7 @@ def test_people_are_told_what_is_left_and_what_to_do_next() -> None:
     text = shown(telling.runs([held]))
     assert "street: held: images/a/c.jpg: edited here and changed on the server (both_edited)" in text
     assert "street: failed: images/a/b.jpg: 3 bytes came, 4 were announced (size_mismatch)" in text
-    assert "To take the server's version" in text
+    assert "next: labelmirror conflicts list" in text
     refused = MirrorReport("street", outcome=MirrorOutcome.REFUSED, refused=REFUSAL)
     assert "if that is meant: --allow-deletes 37" in shown(telling.runs([refused]))
     partial = MirrorReport("street", outcome=MirrorOutcome.PARTIAL, troubles=[FAILED] * 30)

@@ -121,4 +121,5 @@ def command(function: Callable[..., ExitCode]) -> Callable[..., ExitCode]:
 def _flags(parameter: inspect.Parameter) -> frozenset[str]:
     """The flags under which an option is given, such as --set."""
     infos = getattr(parameter.annotation, "__metadata__", ())
-    return frozenset(flag for info in infos for flag in info.param_decls or ())
+    # In an annotation, typer keeps the first flag where a default would be.
+    return frozenset(flag for info in infos for flag in (info.default, *(info.param_decls or ())) if flag is not ...)

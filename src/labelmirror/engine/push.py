@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Run
+from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.scan import read_local
 from labelmirror.errors import InvalidDocument
@@ -111,7 +111,7 @@ class Pushing:
             edits = again
         for edit in edits:
             message = "others kept saving this document; the next run tries again"
-            self.run.fail(edit.row.key, edit.row.path, Stage.PUSH, "remote_moved", message)
+            self.run.fail(edit.row.key, image_path(edit.row.place), Stage.PUSH, "remote_moved", message)
 
     async def _valid_edits(self, rows: Sequence[DocumentRow], wishes: Mapping[DocumentKey, Wish]) -> list[_Edit]:
         """The edits that may be sent; a document that may not is reported with file, place and what is allowed."""
@@ -127,11 +127,14 @@ class Pushing:
                 edits.append(_Edit(row, images[row.key.image], *self._readable(read), wish))
                 continue
             if read is None:
-                self.run.fail(row.key, row.path, Stage.VALIDATE, "not_found", "there is no such file to take")
+                self.run.fail(
+                    row.key, image_path(row.place), Stage.VALIDATE, "not_found", "there is no such file to take"
+                )
                 continue
             problems = await mirror.provider.problems(self.dataset, row.key, read[0])
             for problem in problems:
-                self.run.fail(row.key, row.path, Stage.VALIDATE, problem.code, problem.message)
+                message = f"{row.path}: {problem.message}"
+                self.run.fail(row.key, image_path(row.place), Stage.VALIDATE, problem.code, message)
             if not problems and row.local is not None and read[1] == row.local.stat:
                 edits.append(_Edit(row, images[row.key.image], read[0], mirror.format.parse(read[0]), wish))
         return edits
@@ -163,7 +166,7 @@ class Pushing:
                     code, message = (
                         (problem.code, problem.message) if problem else ("unread", "could not be read again")
                     )
-                    self.run.fail(edit.row.key, edit.row.path, Stage.PUSH, code, message)
+                    self.run.fail(edit.row.key, image_path(edit.row.place), Stage.PUSH, code, message)
                     continue
                 sending = await self._decide(edit, bases.get(edit.row.key), reading)
                 if sending is not None:
@@ -199,7 +202,7 @@ class Pushing:
             case Step.HOLD:
                 assert decision.reason is not None
                 self.counts.held += 1
-                self.run.troubles.append(Held(row.key.image, row.key.set, row.path, decision.reason))
+                self.run.troubles.append(Held(row.key.image, row.key.set, image_path(row.place), decision.reason))
             case Step.ADOPT:
                 self.counts.adopted += await self._record(edit, reading, reading.data, placed=True)
             case Step.TAKE_REMOTE:
@@ -213,7 +216,7 @@ class Pushing:
                 return self._sending(edit, decision, reading, wanted, render(wanted))
             case Step.LEAVE if edit.wish is not None:
                 message = "it was edited here too; push that edit or take it back first"
-                self.run.fail(row.key, row.path, Stage.PUSH, "edited_here", message)
+                self.run.fail(row.key, image_path(row.place), Stage.PUSH, "edited_here", message)
             case Step.LEAVE:
                 pass
         return None
@@ -298,10 +301,12 @@ class Pushing:
         match how:
             case None:
                 message = "it is not known whether the save was done; the next run finds out before anything else"
-                self.run.fail(row.key, row.path, Stage.PUSH, "outcome_unknown", message)
+                self.run.fail(row.key, image_path(row.place), Stage.PUSH, "outcome_unknown", message)
             case Ending.REFUSED:
                 await journal.close_save(record.id, SaveOutcome.REFUSED)
-                self.run.fail(row.key, row.path, Stage.PUSH, "rejected", result.message or "the server refused it")
+                self.run.fail(
+                    row.key, image_path(row.place), Stage.PUSH, "rejected", result.message or "the server refused it"
+                )
             case Ending.STANDS:
                 assert found is not None
                 merged = sending.decision.step is Step.SEND_MERGED
@@ -313,9 +318,8 @@ class Pushing:
                 await journal.set_alarm(row.key)
                 await journal.close_save(record.id, SaveOutcome.FOREIGN_OVERWRITTEN, previous)
                 self.counts.held += 1
-                self.run.troubles.append(
-                    Held(row.key.image, row.key.set, row.path, HoldReason.FOREIGN_SAVE_OVERWRITTEN)
-                )
+                overwritten = HoldReason.FOREIGN_SAVE_OVERWRITTEN
+                self.run.troubles.append(Held(row.key.image, row.key.set, image_path(row.place), overwritten))
                 self.run.notice(
                     "foreign_save_overwritten",
                     f"{row.path}: the server had {previous} annotations when it was saved, {record.read_count} were read "
