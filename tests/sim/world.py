@@ -180,6 +180,11 @@ class World:
         self.disk_fails: Callable[[], bool] = lambda: False
         for _ in range(self.rng.randrange(20, 28)):
             self.add_image()
+        for image in self.provider.images_by_id.values():
+            if image.name == f"{image.id.removeprefix('i').lstrip('0')}.jpg" and self.rng.random() < 0.2:
+                # A person brought a copy of the document along: it was there before the first run.
+                folder = f"{image.directory}/" if image.directory else ""
+                self.tree.edit(f"annotations/{folder}{image.name}.json", render(image.document()))
 
     # --- what people do ------------------------------------------------------------------------------------------
 

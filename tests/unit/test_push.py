@@ -162,6 +162,17 @@ async def test_an_edit_of_a_document_that_the_server_deleted_is_held_and_never_c
     assert bench.provider.images_by_id.keys() == {"000", "002", "003"}
 
 
+async def test_a_document_whose_annotations_cannot_be_told_apart_on_the_server_stops_no_other() -> None:
+    bench = await mirrored()
+    add_here(bench, 1)
+    add_here(bench, 2)
+    server(bench, 1).annotations = [THEIRS, THEIRS]
+    report = await bench.sync()
+    assert failed(report) == ["invalid_document"]
+    assert report.documents.pushed == 1
+    assert on_server(bench, 1) == ["theirs", "theirs"]
+
+
 # --- conflicts -----------------------------------------------------------------------------------------------------------
 
 

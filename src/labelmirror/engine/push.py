@@ -168,7 +168,12 @@ class Pushing:
                     )
                     self.run.fail(edit.row.key, image_path(edit.row.place), Stage.PUSH, code, message)
                     continue
-                sending = await self._decide(edit, bases.get(edit.row.key), reading)
+                try:
+                    sending = await self._decide(edit, bases.get(edit.row.key), reading)
+                except InvalidDocument as error:
+                    message = f"the server's own version cannot be compared: {error.message}"
+                    self.run.fail(edit.row.key, edit.row.path, Stage.PUSH, error.code, message)
+                    continue
                 if sending is not None:
                     sendings.append(sending)
                 if mirror.clock.monotonic_s() - began_s >= mirror.policy.push_window_s:
@@ -176,23 +181,27 @@ class Pushing:
         self._began_s = began_s
         return sendings, list(by_key.values())
 
-    async def _bases(self, edits: Sequence[_Edit]) -> Mapping[DocumentKey, Side]:
-        bases = {edit.row.key: edit.row.base for edit in edits if edit.row.base is not None}
-        contents = await self.run.mirror.state.contents([base.content for base in bases.values()])
-        return {key: self._side(contents[base.content], base.digest) for key, base in bases.items()}
+    async def _bases(self, edits: Sequence[_Edit]) -> Mapping[DocumentKey, bytes]:
+        bases = {edit.row.key: edit.row.base.content for edit in edits if edit.row.base is not None}
+        contents = await self.run.mirror.state.contents(list(bases.values()))
+        return {key: contents[content] for key, content in bases.items()}
 
     def _side(self, data: bytes, digest: Digest) -> Side:
         documents = self.run.mirror.format
         return Side(digest, documents.keyed(documents.parse(data)))
 
-    async def _decide(self, edit: _Edit, base: Side | None, reading: Reading) -> _Sending | None:
-        """Decide about one document on what was just read, and do what needs no save."""
+    async def _decide(self, edit: _Edit, held: bytes | None, reading: Reading) -> _Sending | None:
+        """Decide about one document on what was just read, and do what needs no save. `held` is base's document.
+
+        Raises InvalidDocument where the server's own annotations cannot be told apart.
+        """
         mirror, row, documents = self.run.mirror, edit.row, self.run.mirror.format
         assert reading.data is not None
         assert reading.digest is not None
         await mirror.state.add_readings([(reading, None)], mirror.clock.now_s())
         local = Side(documents.digest(edit.local), documents.keyed(edit.local)) if edit.local is not None else None
         remote = self._side(reading.data, reading.digest)
+        base = self._side(held, row.base.digest) if held is not None and row.base is not None else None
         if edit.wish is not None:
             decision = decide_wish(edit.wish.kind, base, local, remote, await self._undone(edit.wish))
         else:
