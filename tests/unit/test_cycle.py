@@ -91,6 +91,24 @@ async def test_an_archive_corrects_a_listing_that_calls_documents_empty() -> Non
         )
 
 
+async def test_an_archive_that_the_listing_contradicts_too_often_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labelmirror.engine.reading.REREADS_MIN", 2)
+    bench = Bench()
+    for number in range(10):
+        bench.add(number)
+
+    async def edited_meanwhile(point: str) -> None:
+        if point == "archive":
+            for image in bench.provider.images_by_id.values():
+                image.annotations = [*image.annotations[:3], {**CAR, "id": f"{image.id}-new"}]
+
+    bench.provider.door = edited_meanwhile
+    report = await bench.sync()
+    assert report.outcome is MirrorOutcome.PARTIAL
+    assert failed(report) == ["doubtful"] * 8
+    assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
+
+
 async def test_another_dataset_of_the_same_name_is_refused_until_a_repair() -> None:
     bench = await mirrored(5)
     before = bench.tree.files()
