@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labelmirror.model.events import Event
 from labelmirror.providers.pictograph.format import PictographFormat
 from labelmirror.standin import Dataset, Standin
 
@@ -44,6 +45,13 @@ _PASSING = {
 #: What depends on the way in which a document was read.
 _PASSING_OF_READING = {"base_content", "local_size_bytes"}
 _PASSING_FACTS = {"store_id", "last_sync_s", "last_full_check_s"}
+
+
+class Mute:
+    """A reporter without a listener."""
+
+    def emit(self, event: Event) -> None:
+        """Take one fact."""
 
 
 class Scene:
