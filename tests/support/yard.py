@@ -75,6 +75,7 @@ class Scene:
         world._dataset_of.update({image.id: held for held in world.datasets.values() for image in held})
         self.standin.faults.clear()
         self.standin.requests.clear()
+        self.standin.pages.clear()
 
     def fetched(self) -> set[str]:
         """The images whose bytes were asked for since the requests were forgotten."""
