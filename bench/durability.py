@@ -13,7 +13,7 @@ from bench.mirror import MirrorFolder, mirror_of, run_command
 from bench.server import server
 
 IMAGES = 3_000
-ROUNDS = 5
+ROUNDS = 3
 GOAL = 1.5
 _CARELESS = """
 import os, sys

@@ -207,7 +207,7 @@ class MarkerMismatch(LabelmirrorError):
 
 
 class GuardRefused(LabelmirrorError):
-    """A plan would remove or change more than goes without consent."""
+    """A plan would remove or change more than goes without consent, or work on another dataset than before."""
 
     code = "guard"
     exit_code = ExitCode.REFUSED

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import anyio
 import pytest
+from yarl import URL
 
 from labelmirror.errors import (
     BodyMismatch,
@@ -29,7 +30,7 @@ from labelmirror.ports.provider import Provider
 from labelmirror.providers.pictograph import convert
 from labelmirror.providers.pictograph.archive import ArchiveRules, documents
 from labelmirror.providers.pictograph.dialect import Dialect, Generation
-from labelmirror.providers.pictograph.expiry import image_id, lifetime_s
+from labelmirror.providers.pictograph.expiry import image_id, leads_to_api, lifetime_s
 from labelmirror.providers.pictograph.provider import EXPORT, SINGLE, PictographProvider
 from labelmirror.providers.pictograph.wire import LinkItem
 from labelmirror.standin import Fault, FaultKind, Role, Standin, StandinOptions, serve
@@ -328,12 +329,15 @@ async def test_trouble_with_exports_alone_leaves_the_other_ways_open(route: str,
 
 
 async def test_an_export_that_never_gets_ready_is_given_up() -> None:
-    async with opened(export_polls=10_000) as (standin, provider):
+    clock = QuickClock()
+    async with opened(clock=clock, export_polls=10_000) as (standin, provider):
         dataset = await provider.dataset(HARBOUR)
+        begun_s = clock.monotonic_s()
         with pytest.raises(RemoteError) as failed:
             await read_all(provider, dataset, EXPORT, [])
         assert not isinstance(failed.value, Unavailable)
-        assert standin.requests.by_route["exports.get"] < 100
+        assert standin.requests.by_route["exports.get"] < 10
+        assert clock.monotonic_s() - begun_s < 200, "a small one is stuck after minutes, not after an hour"
 
 
 async def test_a_dataset_in_cold_storage_is_read_one_by_one() -> None:
@@ -345,7 +349,7 @@ async def test_a_dataset_in_cold_storage_is_read_one_by_one() -> None:
 
 async def test_polls_of_a_slow_export_grow_apart() -> None:
     clock = QuickClock()
-    async with opened(clock=clock, export_polls=8) as (_, provider):
+    async with opened(clock=clock, export_polls=5) as (_, provider):
         dataset = await provider.dataset(HARBOUR)
         clock.slept_s.clear()
         await read_all(provider, dataset, EXPORT, [])
@@ -531,6 +535,23 @@ NOW_S = 1_700_000_000.0
 )
 def test_a_link_tells_how_long_it_lasts(query: str, left_s: float | None) -> None:
     assert lifetime_s(f"https://storage.example/a?{query}", NOW_S) == left_s
+
+
+@pytest.mark.parametrize(
+    ("link", "is_api"),
+    [
+        ("https://api.example/api/v1/developer/images/1", True),
+        ("/api/v1/developer/images/1", True),
+        ("https://api.example:443/api/v1/developer/images/1?x=1", True),
+        ("https://api.example/storage/1?Signature=a", False),
+        ("http://api.example/api/v1/developer/images/1", False),
+        ("https://storage.example/api/v1/developer/images/1", False),
+        ("https://[", False),
+        ("", False),
+    ],
+)
+def test_a_link_into_the_api_itself_is_told_from_a_storage_hosts(link: str, is_api: bool) -> None:
+    assert leads_to_api(link, URL("https://api.example")) is is_api
 
 
 def test_an_item_is_known_by_its_id_or_by_the_path_of_its_annotations() -> None:

@@ -19,7 +19,6 @@ import pytest
 
 from labelmirror.engine.cycle import CycleOptions, sync
 from labelmirror.engine.mirror import Mirror
-from labelmirror.model.events import Event
 from labelmirror.model.keys import DatasetRef
 from labelmirror.model.policy import MirrorPolicy
 from labelmirror.model.report import MirrorOutcome, MirrorReport
@@ -35,7 +34,7 @@ from labelmirror.transport.retry import Backoff
 from labelmirror.tree.directory import DirectoryTree
 from support.ledger import MemoryAccount
 from support.quick_clock import QuickClock
-from support.yard import NAME, NOTHING, Held, Scene, Yard, check_interrupted, check_whole
+from support.yard import NAME, NOTHING, Held, Mute, Scene, Yard, check_interrupted, check_whole
 
 #: More than the documents that are read one by one rather than as an export.
 IMAGES = 12
@@ -54,13 +53,6 @@ ONLY = {
     FaultKind.WRONG_ENVELOPE: ("datasets.", "exports.", "images.metadata"),
     FaultKind.PRIVATE_LINK: ("datasets.download", "exports.link"),
 }
-
-
-class Mute:
-    """A reporter without a listener."""
-
-    def emit(self, event: Event) -> None:
-        """Take one fact."""
 
 
 @dataclass(frozen=True, slots=True)

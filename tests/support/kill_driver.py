@@ -23,10 +23,10 @@ import structlog
 from labelmirror.app import Workshop, open_mirror
 from labelmirror.config import load
 from labelmirror.engine.cycle import CycleOptions, sync
-from labelmirror.model.events import Event
 from labelmirror.providers.pictograph import provider as _warm  # noqa: F401 - imported once, for all children
 from labelmirror.telemetry.logs import Masker
 from support.quick_clock import QuickClock
+from support.yard import Mute
 
 T = TypeVar("T")
 
@@ -132,13 +132,6 @@ class File(io.FileIO):
     def write(self, data: Any) -> int:
         """Write, as a step."""
         return os.write(self.fileno(), data)
-
-
-class Mute:
-    """A reporter without a listener."""
-
-    def emit(self, event: Event) -> None:
-        """Take one fact."""
 
 
 async def run(config: Path) -> dict[str, Any]:

@@ -115,6 +115,7 @@ class MemoryProvider:
 
     images_by_id: dict[str, MemoryImage] = field(default_factory=dict)
     name: str = "street"
+    dataset_id: str = "ds"
     page: int = 7
     door: Door = _at_once
     ways: Sequence[ReadWay] = (SINGLE, ARCHIVE)
@@ -165,10 +166,10 @@ class MemoryProvider:
 
     async def dataset(self, ref: DatasetRef) -> Dataset:
         await self._request("dataset")
-        if self.name != ref.name and ref.id != "ds":
+        if self.name != ref.name and ref.id != self.dataset_id:
             raise UnknownDataset(f"there is no dataset {ref}; there is {self.name}")
         total = sum(len(image.annotations) for image in self.images_by_id.values())
-        return Dataset("ds", self.name, len(self.images_by_id), total)
+        return Dataset(self.dataset_id, self.name, len(self.images_by_id), total)
 
     async def list_images(self, dataset: Dataset, sink: PageSink) -> ListingEnd:
         offset, pages = 0, 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labelmirror.model.events import Event
 from labelmirror.providers.pictograph.format import PictographFormat
 from labelmirror.standin import Dataset, Standin
 
@@ -46,6 +47,13 @@ _PASSING_OF_READING = {"base_content", "local_size_bytes"}
 _PASSING_FACTS = {"store_id", "last_sync_s", "last_full_check_s"}
 
 
+class Mute:
+    """A reporter without a listener."""
+
+    def emit(self, event: Event) -> None:
+        """Take one fact."""
+
+
 class Scene:
     """The worlds of one stand-in, to be put on it again and again."""
 
@@ -67,6 +75,7 @@ class Scene:
         world._dataset_of.update({image.id: held for held in world.datasets.values() for image in held})
         self.standin.faults.clear()
         self.standin.requests.clear()
+        self.standin.pages.clear()
 
     def fetched(self) -> set[str]:
         """The images whose bytes were asked for since the requests were forgotten."""

@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from labelmirror.engine.cycle import CycleOptions, sync
+from labelmirror.engine.repair import repair
 from labelmirror.errors import ExitCode, Limited, RoleRefused, Unavailable
 from labelmirror.model.document import JsonObject
 from labelmirror.model.policy import Content, MirrorPolicy, OnRemoteDelete
@@ -88,6 +89,49 @@ async def test_an_archive_corrects_a_listing_that_calls_documents_empty() -> Non
             )
             == held
         )
+
+
+async def test_an_archive_that_the_listing_contradicts_too_often_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labelmirror.engine.reading.REREADS_MIN", 2)
+    bench = Bench()
+    for number in range(10):
+        bench.add(number)
+
+    async def edited_meanwhile(point: str) -> None:
+        if point == "archive":
+            for image in bench.provider.images_by_id.values():
+                image.annotations = [*image.annotations[:3], {**CAR, "id": f"{image.id}-new"}]
+
+    bench.provider.door = edited_meanwhile
+    report = await bench.sync()
+    assert report.outcome is MirrorOutcome.PARTIAL
+    assert failed(report) == ["doubtful"] * 8
+    assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
+
+
+async def test_another_dataset_of_the_same_name_is_refused_until_a_repair() -> None:
+    bench = await mirrored(5)
+    before = bench.tree.files()
+    bench.provider.dataset_id = "another"
+    bench.provider.images_by_id.clear()
+    bench.add(7)
+    report = await bench.sync(deletes=100)
+    assert report.outcome is MirrorOutcome.REFUSED
+    assert report.error is not None
+    assert report.error.code == "guard"
+    assert bench.tree.files() == before
+    repaired = await repair(bench.mirror)
+    assert repaired.error is None
+    assert before.items() <= bench.tree.files().items()
+    assert bench.document(7) in bench.tree.files()
+
+
+async def test_which_dataset_it_is_is_known_from_the_first_look_on() -> None:
+    bench = Bench()
+    bench.add(1)
+    await bench.plan()
+    bench.provider.dataset_id = "another"
+    assert (await bench.sync()).outcome is MirrorOutcome.REFUSED
 
 
 async def test_a_moved_box_is_seen_by_the_next_full_check_and_not_before() -> None:

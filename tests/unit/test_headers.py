@@ -67,6 +67,7 @@ def test_the_standard_fields_go_before_the_others() -> None:
         ("Tue, 14 Nov 2023 22:14:20 GMT", 60.0),
         ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
         ("99999999999999", SPAN_MAX_S),
+        ("9" * 400, SPAN_MAX_S),
         ("-5", None),
         ("soon", None),
         ("", None),

@@ -5,13 +5,14 @@ is written, except that files follow an image whose name changed on the server (
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labelmirror.engine.mirror import Progress, Run
 from labelmirror.engine.placing import place_images, recover
 from labelmirror.engine.push import settle_open_saves
 from labelmirror.engine.reading import Readings
 from labelmirror.engine.scan import scan
+from labelmirror.errors import GuardRefused
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import (
@@ -19,6 +20,7 @@ from labelmirror.model.remote import (
     Dataset,
     ListedImage,
 )
+from labelmirror.model.rows import MirrorFacts
 from labelmirror.model.trouble import Stage
 from labelmirror.planning import places
 from labelmirror.planning.plan import Look, distrust_before_s
@@ -47,6 +49,7 @@ async def look(run: Run, *, full_check: bool, move_files: bool) -> Seen:
     now_s = mirror.clock.now_s()
     facts = await mirror.state.facts()
     dataset = await mirror.provider.dataset(mirror.ref)
+    await _recognise(run, facts, dataset)
     capabilities = await mirror.provider.capabilities()
     due = facts.last_full_check_s is None or now_s - facts.last_full_check_s >= mirror.policy.full_check_every_s
     if move_files:
@@ -73,6 +76,23 @@ async def look(run: Run, *, full_check: bool, move_files: bool) -> Seen:
     await scan(run, reading.note_empty)
     ways = await reading.read() if mirror.policy.content.annotations else ()
     return Seen(looked, dataset, capabilities, full_check or due, ways)
+
+
+async def _recognise(run: Run, facts: MirrorFacts, dataset: Dataset) -> None:
+    """Make sure that this is the dataset that was mirrored so far. Raises GuardRefused.
+
+    Names are used again: another dataset of the same name would replace every image here, a few at a time unnoticed.
+    """
+    name = run.mirror.name
+    if facts.dataset_id is None:
+        await run.mirror.state.set_facts(replace(facts, dataset_id=dataset.id))
+    elif facts.dataset_id != dataset.id:
+        raise GuardRefused(
+            f"{name}: {dataset.name} on the server is another dataset ({dataset.id}) than was mirrored so far "
+            f"({facts.dataset_id})",
+            hint="Give it a mirror and a path of its own, or, if it is to take the other one's place here: "
+            f"labelmirror repair {name}",
+        )
 
 
 # --- the listing -------------------------------------------------------------------------------------------------

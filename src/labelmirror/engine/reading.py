@@ -17,7 +17,7 @@ from labelmirror.planning.strategy import rank_ways
 #: Readings are put on record in batches of this many.
 READING_BATCH = 500
 #: Documents of an archive whose number of annotations is not the listing's are read again singly, up to this many.
-REREADS_MIN, REREADS_PERCENT = 20, 1
+REREADS_MIN, REREADS_PERCENT = 200, 1
 
 #: Errors that end a run: another way of reading would meet them as well.
 RUN_ENDING = (KeyRefused, Limited, BudgetSpent, Unavailable)
@@ -112,8 +112,8 @@ class Readings:
         """Put a batch of readings on record; how many were left out so that they are read again singly.
 
         An archive may have been made before the listing: where the numbers of annotations differ, the document is read
-        again, or, where that would be too many, its token is left open so that the next run reads it. So is that of a
-        document that was taken for empty: the archive knows better than the listing.
+        again. Where that would be too many, it is taken as it is, reported, and its token left open so that the next run
+        reads it. Left open is also that of a document that was taken for empty: the archive knows better than the listing.
         """
         state = self.run.mirror.state
         listed = {image.id: image for image in await state.listed([reading.key.image for reading in batch])}
@@ -122,7 +122,7 @@ class Readings:
             for reading in batch
             if way.covers_all and reading.key.image in listed and _differs(reading, listed[reading.key.image])
         ]
-        wanted = {row.key for row in await state.rows_of_images(differing) if self._is_wanted(row)}
+        wanted = {row.key: row for row in await state.rows_of_images(differing) if self._is_wanted(row)}
         kept: list[tuple[Reading, Token | None]] = []
         left_out = 0
         for reading in batch:
@@ -131,9 +131,13 @@ class Readings:
                 continue
             token = next((document.token for document in image.documents if document.set == reading.key.set), None)
             if way.covers_all and _differs(reading, image):
-                if left_out < rereads and reading.key in wanted:
+                row = wanted.get(reading.key)
+                if row is not None and left_out < rereads:
                     left_out += 1
                     continue
+                if row is not None:
+                    message = f"{way.name} and listing differ in its annotations; the next run reads it again"
+                    self.run.fail(row.key, image_path(row.place), Stage.PULL, "doubtful", message)
                 token = None
             kept.append((reading, token))
         await state.add_readings(kept, self.run.mirror.clock.now_s())

@@ -18,6 +18,11 @@ class Pages:
         self._latest: dict[str, list[Any]] = {}
         self._before: dict[str, list[Any]] = {}
 
+    def clear(self) -> None:
+        """Forget them: a world that is put in the place of another one has no pages before."""
+        self._latest.clear()
+        self._before.clear()
+
     def turn(self, route: str, rows: list[Any]) -> None:
         """Note the rows of one more answer."""
         if route in self._latest:

@@ -11,6 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from labelmirror.standin.clock import ServerClock
+from labelmirror.standin.distortion import Pages
 from labelmirror.standin.exchange import Key, Origin
 from labelmirror.standin.faults import FaultPlan
 from labelmirror.standin.gateway import Backstage, Quota, application
@@ -29,7 +30,7 @@ class Standin:
 
     `url` is the API's address and `storage_url` that of the host that signed links lead to. `key` works, with the
     role of the options; so do the keys that `add_key` gives. `world` may be looked at and changed; `requests` is the
-    log; `faults`, `quota` and `clock` may be changed at any time.
+    log; `faults`, `quota` and `clock` may be changed at any time, and `pages`, what listings answered, cleared.
     """
 
     def __init__(self, backstage: Backstage, world: World, signer: LinkSigner) -> None:
@@ -41,6 +42,7 @@ class Standin:
         self.faults: FaultPlan = backstage.faults
         self.quota: Quota = backstage.quota
         self.clock: ServerClock = backstage.clock
+        self.pages: Pages = backstage.pages
         self._keys = backstage.keys
         self._signer = signer
         self._seed = backstage.options.seed

@@ -24,6 +24,8 @@ _EPOCH_MAX_S = 100_000_000_000.0
 Number = TypeVar("Number", int, float)
 
 _PARAMETER = re.compile(r";\s*([a-z][a-z0-9_-]*)\s*=\s*\"?(\d{1,15}(?:\.\d{1,6})?)\"?", re.IGNORECASE)
+#: More digits than a float can hold, perhaps: still a number, and the server means it.
+_LONG = re.compile(r"\s*\d{20,}\s*")
 _FIRST_NUMBER = re.compile(r"\s*(\d{1,15})\s*(?:[,;]|$)")
 
 
@@ -56,7 +58,7 @@ def parse_retry_after(value: str, now_s: float) -> float | None:
 
     Accepts seconds and HTTP dates; a date in the past gives 0.0. More than `SPAN_MAX_S` is cut to that.
     """
-    seconds = _number(value)
+    seconds = SPAN_MAX_S if _LONG.fullmatch(value) else _number(value)
     if seconds is None:
         until_s = parse_http_date(value)
         if until_s is None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from yarl import URL
 
+from labelmirror.providers.pictograph.dialect import API
 from labelmirror.providers.pictograph.wire import LinkItem
 
 _UUID = re.compile(r"/annotations/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})(?:/|$)")
@@ -16,6 +17,17 @@ def image_id(item: LinkItem) -> str | None:
         return item.id
     found = _UUID.search(item.annotation_url or "")
     return found[1].lower() if found else None
+
+
+def leads_to_api(link: str, origin: URL) -> bool:
+    """Whether a link is a path of the API itself, relative or at its origin: that takes the key, and counts as a request."""
+    try:
+        url = origin.join(URL(link, encoded=True))
+        return (url.scheme, url.host, url.port) == (origin.scheme, origin.host, origin.port) and url.path.startswith(
+            f"{API}/"
+        )
+    except ValueError:
+        return False
 
 
 def lifetime_s(link: str, now_s: float) -> float | None:

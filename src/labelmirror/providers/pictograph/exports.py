@@ -43,11 +43,16 @@ WRITE_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class ExportRules:
-    """How an export is waited for: delays double from `first_poll_s` to `longest_poll_s`, for `patience_s` in all."""
+    """How an export is waited for: delays double from `first_poll_s` to `longest_poll_s`.
+
+    In all it may take `patience_s`, and `patience_per_image_s` for each image: exports are said to take seconds for hundreds
+    of images; one that takes much longer is stuck, and the documents can be read in another way.
+    """
 
     first_poll_s: float = 1.0
     longest_poll_s: float = 60.0
-    patience_s: float = 3600.0
+    patience_s: float = 60.0
+    patience_per_image_s: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +107,10 @@ class Exports:
         request = self._at(dataset, name)
         # Counted are the delays: waiting for the quota in between is no fault of the export.
         waited_s, delay_s = 0.0, self.rules.first_poll_s
+        patience_s = self.rules.patience_s + self.rules.patience_per_image_s * (dataset.images or 0)
         while row.status not in {"completed", "failed"}:
-            if waited_s >= self.rules.patience_s:
-                raise RemoteError(f"the export was not ready after {self.rules.patience_s:.0f} s")
+            if waited_s >= patience_s:
+                raise RemoteError(f"the export was not ready after {patience_s:.0f} s")
             await self.clock.sleep(delay_s)
             waited_s += delay_s
             delay_s = min(delay_s * 2, self.rules.longest_poll_s)

@@ -13,7 +13,7 @@ from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import ImageStream
 from labelmirror.providers.pictograph import wire
 from labelmirror.providers.pictograph.dialect import LINK_PAGE, STATUSES, Dialect
-from labelmirror.providers.pictograph.expiry import image_id, lifetime_s
+from labelmirror.providers.pictograph.expiry import image_id, leads_to_api, lifetime_s
 from labelmirror.transport.http import Http
 
 #: Links of an image that were refused, before it is given up.
@@ -84,10 +84,13 @@ class Links:
                 self._replace(batch, items)
         batch.number += 1
 
-    def _replace(self, batch: _Batch, items: Sequence[wire.LinkItem]) -> None:
+    def _replace(self, batch: _Batch, answered: Sequence[wire.LinkItem]) -> None:
+        # What is no signed link of a storage host, the API gives under its own path.
+        origin = self._http.api.origin
+        items = [item for item in answered if not leads_to_api(item.image_url or "", origin)]
         found = {image_id(item): item.image_url for item in items}
         batch.urls = {image: url for image, url in found.items() if image is not None and url is not None}
-        batch.urls_by_name = {} if self._by_status or len(items) >= LINK_PAGE else _nameable(items)
+        batch.urls_by_name = {} if self._by_status or len(answered) >= LINK_PAGE else _nameable(items)
         # All links of one answer were signed together.
         first = next(iter(batch.urls.values()), None)
         life_s = None if first is None else lifetime_s(first, self._clock.now_s())
