@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labelmirror.cli.frame import Call, command
-from labelmirror.cli.options import Image, Name
+from labelmirror.cli.options import Name
 from labelmirror.cli.signals import run_cancellable
 from labelmirror.errors import ExitCode
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def diff(
     call: Call,
     name: Name,
-    image: Image | None = None,
+    image: Annotated[str | None, typer.Argument(metavar="IMAGE", help="Only this image: its id, or a path.")] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Read what the server holds first, without a change here.")
     ] = False,

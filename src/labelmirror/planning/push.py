@@ -96,7 +96,7 @@ def decide_wish(
         return _merged([item.value for item in base.annotations], base.annotations, remote)
     if kind is WishKind.UNDO and undone is not None:
         body, before = undone
-        if local is not None and local.digest != remote.digest:
+        if local is not None and local.digest not in {remote.digest, base.digest if base is not None else None}:
             return Decision(Step.LEAVE)
         merged = merge(body.annotations, before.annotations, remote.annotations)
         if not merged.clean:
