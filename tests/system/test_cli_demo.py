@@ -9,7 +9,7 @@ from pathlib import Path
 from support.cli import environment, labelmirror
 
 
-def test_it_mirrors_keeps_an_edit_and_finds_the_other_one_and_can_be_run_again(tmp_path: Path) -> None:
+def test_it_mirrors_pushes_an_edit_and_finds_the_other_one_and_can_be_run_again(tmp_path: Path) -> None:
     for _ in range(2):
         ended = labelmirror("demo", "--images", "10", "--json", cwd=tmp_path)
         assert ended.exit_code == 0, ended
@@ -19,9 +19,12 @@ def test_it_mirrors_keeps_an_edit_and_finds_the_other_one_and_can_be_run_again(t
         assert len(ended.stdout.splitlines()) == 1
         status = labelmirror("status", "--json", "--config", "demo-mirror/labelmirror.toml", cwd=tmp_path)
         (standing,) = status.answer["mirrors"]
-        assert (standing["state"], standing["counts"]["ahead"]) == ("ahead", 1)
-    history = tmp_path / "demo-mirror" / "harbour" / ".labelmirror" / "history"
-    (old,) = history.rglob("*.json")
+        assert (standing["state"], standing["counts"]["ahead"]) == ("in_step", 0)
+        history = labelmirror("history", "--json", "--config", "demo-mirror/labelmirror.toml", cwd=tmp_path)
+        (save,) = history.answer["saves"]
+        assert (save["outcome"], save["previous_count"] - save["new_count"]) == ("saved", 1)
+    kept = tmp_path / "demo-mirror" / "harbour" / ".labelmirror" / "history"
+    (old,) = kept.rglob("*.json")
     assert json.loads(old.read_bytes())["annotations"]
 
 
@@ -31,7 +34,8 @@ def test_it_says_in_words_what_happens(tmp_path: Path) -> None:
     assert ended.stderr == ""
     titles = [line for line in ended.stdout.splitlines() if line[:1].isdigit()]
     assert [title.partition(". ")[0] for title in titles[:6]] == ["1", "2", "3", "4", "5", "6"]
-    assert "your edit is kept" in ended.stdout
+    assert "and pushed 1 document:" in ended.stdout
+    assert "1 edit of yours on the server" in ended.stdout
     assert "labelmirror status --images --config shown/labelmirror.toml" in ended.stdout
 
 

@@ -150,7 +150,7 @@ async def test_a_document_that_changed_on_both_sides_is_held_with_its_image_name
         assert (await here.json("status"))["mirrors"][0]["state"] == "held"
         said = await here.run("sync")
         assert (said.exit_code, "edited here and changed on the server" in said.stdout) == (3, True)
-        # What the run says to do to take the server's version does that.
+        # Moving the file out takes the server's version.
         document.rename(tmp_path / "mine.json")
         await here.json("sync")
         assert len(json.loads(document.read_bytes())["annotations"]) == image.annotation_count

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -75,6 +76,14 @@ class Stage:
                 return await status(mirror, with_images=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What happened: the syncs, at least one, and how the mirror stands after them."""
+
+    runs: Sequence[MirrorReport]
+    standing: MirrorStanding
+
+
 async def tell_story(call: Call, kind: str, images: int, folder: Path) -> ExitCode:
     """Run the whole demonstration in `folder`. Raises UsageError for a folder that holds something else."""
     narrator = Narrator(silent=call.as_json)
@@ -83,16 +92,19 @@ async def tell_story(call: Call, kind: str, images: int, folder: Path) -> ExitCo
             await to_thread.run_sync(_clear, folder)
             file = await to_thread.run_sync(_configure, folder, standin)
             stage = Stage(load(file, {}), call.masker)
-            report, standing = await _play(stage, standin, narrator, folder)
+            told = await _play(stage, standin, narrator, folder)
     except StandinError as error:
         raise UsageError(str(error)) from error
     narrator.step("Look around")
     narrator.say(f"labelmirror status --images --config {file}")
+    narrator.say(f"labelmirror history --config {file}")
     narrator.say("The server is gone now; labelmirror serve-standin runs one for you to try your own configuration on.")
+    report = told.runs[-1]
     code = endings.exit_code([endings.run_codes(report)])
+    pushed = sum(run.documents.pushed for run in told.runs)
     summary = (
-        f"\n{standing.counts['images']} images mirrored, {standing.counts['ahead']} edit of yours kept, "
-        f"{report.documents.pulled} edit of somebody else's found: nothing lost."
+        f"\n{told.standing.counts['images']} images mirrored, {pushed} edit of yours on the server, "
+        f"{report.documents.pulled} edit of somebody else's here: nothing lost."
     )
     return call.answer(
         {
@@ -105,10 +117,8 @@ async def tell_story(call: Call, kind: str, images: int, folder: Path) -> ExitCo
     )
 
 
-async def _play(
-    stage: Stage, standin: Standin, narrator: Narrator, folder: Path
-) -> tuple[MirrorReport, MirrorStanding]:
-    """The four acts; the report of the last sync, and how the mirror stands after it."""
+async def _play(stage: Stage, standin: Standin, narrator: Narrator, folder: Path) -> Told:
+    """All acts but the last."""
     world = standin.world
     total = len(next(iter(world.datasets.values())))
     narrator.step(f"A server with {total} annotated images")
@@ -123,7 +133,7 @@ async def _play(
     narrator.say(f"for {_requests(first)}{saved}.")
     narrator.say(f"They are ordinary files in {folder / MIRROR}")
     if first.error is not None:
-        return first, await stage.standing()
+        return Told((first,), await stage.standing())
 
     mine, theirs = _two_annotated((await stage.standing()).images, standin)
     document = folder / MIRROR / mine.document_path
@@ -135,19 +145,18 @@ async def _play(
 
     narrator.step("An ordinary sync")
     second = await stage.sync(full_check=False)
-    narrator.say(f"It cost {_requests(second)}. The listing shows no other image and no other number of annotations.")
-    narrator.say("A moved shape shows in no listing; once a day, or when asked to, a full check finds it:")
+    narrator.say(f"It cost {_requests(second)}, and pushed {second.documents.pushed} document:")
+    narrator.say(f"{mine.name} on the server: {before} annotations, now {world.image(mine.id).annotation_count}.")
+    narrator.say("It was read again just before it was saved, and once more after it: nobody's work was overwritten.")
+    narrator.say("Changed your mind? labelmirror history lists every save, labelmirror undo takes one back.")
+    narrator.say("The shape that was moved shows in no listing; once a day, or when asked to, a full check finds it:")
 
     narrator.step("A sync with --full-check")
     last = await stage.sync(full_check=True)
-    standing = await stage.standing()
     narrator.say(f"It cost {_requests(last)}, and found {last.documents.pulled} document that the server changed:")
     narrator.say(f"{theirs.document_path}: the new version is here,")
     narrator.say(f"the old one is .labelmirror/history/{last.run}/{theirs.document_path}")
-    for image in standing.images:
-        if image.id == mine.id:
-            narrator.say(f"{image.document_path}: {image.standing.value}: your edit is kept, and never reverted.")
-    return last, standing
+    return Told((first, second, last), await stage.standing())
 
 
 def _two_annotated(images: list[ImageStanding], standin: Standin) -> tuple[ImageStanding, ImageStanding]:
@@ -213,6 +222,7 @@ def _configure(folder: Path, standin: Standin) -> Path:
         'server = "demo"',
         f"name = {json.dumps(dataset)}",
         f"path = {json.dumps(MIRROR)}",
+        "push = true",
     ]
     file = folder / CONFIG
     try:
