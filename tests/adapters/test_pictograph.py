@@ -31,6 +31,7 @@ from labelmirror.providers.pictograph import convert
 from labelmirror.providers.pictograph.archive import ArchiveRules, documents
 from labelmirror.providers.pictograph.dialect import Dialect, Generation
 from labelmirror.providers.pictograph.expiry import image_id, leads_to_api, lifetime_s
+from labelmirror.providers.pictograph.exports import ExportRules
 from labelmirror.providers.pictograph.provider import EXPORT, SINGLE, PictographProvider
 from labelmirror.providers.pictograph.wire import LinkItem
 from labelmirror.standin import Fault, FaultKind, Role, Standin, StandinOptions, serve
@@ -330,7 +331,10 @@ async def test_trouble_with_exports_alone_leaves_the_other_ways_open(route: str,
 
 async def test_an_export_that_never_gets_ready_is_given_up() -> None:
     clock = QuickClock()
-    async with opened(clock=clock, export_polls=10_000) as (standin, provider):
+    async with (
+        serve(StandinOptions(export_polls=10_000)) as standin,
+        provider_on(standin, clock=clock, export_rules=ExportRules()) as provider,
+    ):
         dataset = await provider.dataset(HARBOUR)
         begun_s = clock.monotonic_s()
         with pytest.raises(RemoteError) as failed:

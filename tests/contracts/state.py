@@ -193,6 +193,23 @@ class StateContract:
         assert row.base == replace(done.base, token=None, checked_at_s=9.0)
         assert row.remote is None
 
+    async def test_what_was_read_in_the_future_counts_as_read_at_no_known_time(self, state: MirrorState) -> None:
+        await list_all(state, listed("a"), listed("b"))
+        await settle(state, "a")
+        await state.record_images([record("b")])
+        await state.add_readings([(reading("b"), TOKEN)], 50.0)
+        await state.record_checked([(DocumentKey("a"), TOKEN, 50.0)])
+        await state.forget_future(50.0)
+        first, second = await state.document_rows(None, 10)
+        assert first.base is not None
+        assert second.remote is not None
+        assert (first.base.checked_at_s, second.remote.read_at_s) == (50.0, 50.0)
+        await state.forget_future(49.0)
+        first, second = await state.document_rows(None, 10)
+        assert first.base is not None
+        assert second.remote is not None
+        assert (first.base.checked_at_s, second.remote.read_at_s) == (0.0, 0.0)
+
     # --- saves -------------------------------------------------------------------------------------------------------
 
     async def test_a_save_is_on_record_with_its_contents_until_it_is_closed(self, state: MirrorState) -> None:

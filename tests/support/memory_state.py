@@ -102,6 +102,16 @@ class MemoryState:
         with self.change("reset") as old:
             self.held = _Held(MirrorFacts(store_id), contents=old.contents, saves=old.saves, alarms=old.alarms)
 
+    async def forget_future(self, now_s: float) -> None:
+        with self.change("forget_future") as held:
+            held.bases = {
+                key: replace(base, checked_at_s=0.0) if base.checked_at_s > now_s else base
+                for key, base in held.bases.items()
+            }
+            held.readings = {
+                key: replace(read, at_s=0.0) if read.at_s > now_s else read for key, read in held.readings.items()
+            }
+
     async def begin_listing(self) -> None:
         with self.change("begin_listing") as held:
             held.listed = {}

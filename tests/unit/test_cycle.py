@@ -144,6 +144,15 @@ async def test_a_moved_box_is_seen_by_the_next_full_check_and_not_before() -> No
     assert (await bench.sync(full=True)).documents.pulled == 1
 
 
+async def test_a_clock_that_steps_back_puts_no_full_check_off_and_makes_no_old_reading_new() -> None:
+    bench = await mirrored(5)
+    bench.clock.at_s -= 30 * 86_400.0
+    nudge(bench.provider.images_by_id["002"])
+    assert (await bench.sync()).documents.pulled == 1
+    nudge(bench.provider.images_by_id["003"])
+    assert (await bench.sync(full=True)).documents.pulled == 1
+
+
 async def test_the_replaced_version_of_a_document_goes_to_history() -> None:
     bench = await mirrored(2)
     before = bench.tree.files()[bench.document(1)]

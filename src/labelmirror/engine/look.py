@@ -51,7 +51,12 @@ async def look(run: Run, *, full_check: bool, move_files: bool) -> Seen:
     dataset = await mirror.provider.dataset(mirror.ref)
     await _recognise(run, facts, dataset)
     capabilities = await mirror.provider.capabilities()
-    due = facts.last_full_check_s is None or now_s - facts.last_full_check_s >= mirror.policy.full_check_every_s
+    # A clock that stepped back must not let old readings pass for new ones, nor put the next full check off for ever.
+    await mirror.state.forget_future(now_s)
+    checked_s, synced_s = (
+        None if then is None or then > now_s else then for then in (facts.last_full_check_s, facts.last_sync_s)
+    )
+    due = checked_s is None or now_s - checked_s >= mirror.policy.full_check_every_s
     if move_files:
         await recover(run)
     complete, pages = await _list(run, dataset)
@@ -63,7 +68,7 @@ async def look(run: Run, *, full_check: bool, move_files: bool) -> Seen:
         distrust_before_s=distrust_before_s(
             now_s=now_s,
             full_check=full_check or due,
-            last_sync_s=facts.last_sync_s,
+            last_sync_s=synced_s,
             every_s=mirror.policy.full_check_every_s,
         ),
         categories=frozenset(str(row["name"]) for row in dataset.categories if "name" in row) or None,

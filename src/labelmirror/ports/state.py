@@ -44,6 +44,10 @@ class MirrorState(Protocol):
         """Forget everything about this mirror and go on under this store id."""
         ...
 
+    async def forget_future(self, now_s: float) -> None:
+        """Let what was read after this moment count as read at no known time: the clock was wrong then, or is now."""
+        ...
+
     # --- looking at the server -------------------------------------------------------------------------------------
 
     async def begin_listing(self) -> None:

@@ -20,6 +20,8 @@ class CapSettings(Table):
     pages: Annotated[int, Field(ge=1)] = 100_000
     #: Bytes of one image.
     image_size: Size = 2**30
+    #: Bytes of one archive of documents.
+    archive_size: Size = 64 * 2**30
     #: Redirects that one request follows.
     redirects: Annotated[int, Field(ge=0, le=20)] = 5
     #: Files in one archive.

@@ -122,6 +122,13 @@ class SqliteMirrorState:
 
         await self._database.write(work)
 
+    async def forget_future(self, now_s: float) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            for name in ("forget_future_readings", "forget_future_checks"):
+                connection.execute(SQL[name], (self._mirror, now_s))
+
+        await self._database.write(work)
+
     # --- looking at the server -------------------------------------------------------------------------------------
 
     async def begin_listing(self) -> None:

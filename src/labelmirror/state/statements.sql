@@ -260,3 +260,9 @@ DELETE FROM alarms WHERE mirror = ? AND image = ? AND set_id = ?;
 
 -- alarms: Documents whose alarm nobody has cleared.
 SELECT image, set_id FROM alarms WHERE mirror = ?;
+
+-- forget_future_readings: Readings from the future were made under a wrong clock.
+UPDATE readings SET at_s = 0 WHERE mirror = ?1 AND at_s > ?2;
+
+-- forget_future_checks: The same for bases.
+UPDATE documents SET base_checked_at_s = 0 WHERE mirror = ?1 AND base_checked_at_s > ?2;

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
 from yarl import URL
@@ -36,19 +37,22 @@ class Storage:
         self.requests = 0
 
     @asynccontextmanager
-    async def open(self, link: str, *, offset: int = 0, validator: str | None = None) -> AsyncIterator[ImageStream]:
-        """Start receiving a file; tried again until its first byte.
+    async def open(
+        self, link: str, *, offset: int = 0, validator: str | None = None, size_max_bytes: int | None = None
+    ) -> AsyncIterator[ImageStream]:
+        """Start receiving a file of at most `size_max_bytes` (None: what an image may have); tried again until its first byte.
 
         Raises UnsafeLink, LinkExpired (a new link is needed), NotFound, Unavailable and what `image_stream` raises.
         """
         url = check_link(link, self._server)
         where = f"GET {redact(url)}"
+        rules = self._rules if size_max_bytes is None else replace(self._rules, size_max_bytes=size_max_bytes)
         async with AsyncExitStack() as stack:
             response = await self._retries.run(lambda: self._attempt(stack, url, where, offset, validator))
             yield image_stream(
                 response,
                 asked_offset=offset,
-                rules=self._rules,
+                rules=rules,
                 clock=self._retries.clock,
                 meter=self._meter,
                 where=where,

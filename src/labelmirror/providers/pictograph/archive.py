@@ -29,8 +29,9 @@ _FORMAT = PictographFormat()
 
 @dataclass(frozen=True, slots=True)
 class ArchiveRules:
-    """Bounds on an archive: its members, the bytes of one, and how many bytes one byte of it may become."""
+    """Bounds on an archive: its bytes, its members, the bytes of one, and how many bytes one byte of it may become."""
 
+    size_bytes: int = 64 * 2**30
     members: int = 2_000_000
     member_bytes: int = 64 * 2**20
     inflation: int = 200

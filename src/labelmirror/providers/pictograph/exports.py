@@ -66,6 +66,7 @@ class Exports:
     draw: Callable[[], float]
     folder: Path
     rules: ExportRules
+    size_max_bytes: int
 
     @asynccontextmanager
     async def archive(self, dataset: Dataset) -> AsyncIterator[IO[bytes]]:
@@ -129,7 +130,9 @@ class Exports:
         link = await self._link(dataset, name)
         for left in reversed(range(DOWNLOAD_TRIES)):
             try:
-                async with self.http.storage.open(link, offset=file.tell(), validator=validator) as stream:
+                async with self.http.storage.open(
+                    link, offset=file.tell(), validator=validator, size_max_bytes=self.size_max_bytes
+                ) as stream:
                     file.seek(stream.offset)
                     file.truncate()
                     validator = stream.validator

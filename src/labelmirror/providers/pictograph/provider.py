@@ -266,7 +266,16 @@ class PictographProvider:
                 yield reading
 
     async def _read_export(self, dialect: Dialect, dataset: Dataset) -> AsyncGenerator[Reading, None]:
-        exports = Exports(self._http, dialect, self._memory, self._clock, self._draw, self._folder, self._export_rules)
+        exports = Exports(
+            self._http,
+            dialect,
+            self._memory,
+            self._clock,
+            self._draw,
+            self._folder,
+            self._export_rules,
+            self._archive_rules.size_bytes,
+        )
         async with exports.archive(dataset) as file, aclosing(documents(file, self._archive_rules)) as batches:
             async for batch in batches:
                 for reading in batch:
@@ -360,6 +369,6 @@ async def build(
             connections=settings.connections,
             pages_max=caps.pages,
             generation=None if settings.generation == "auto" else Generation(settings.generation),
-            archive_rules=ArchiveRules(caps.archive_members, caps.json_size, caps.inflation),
+            archive_rules=ArchiveRules(caps.archive_size, caps.archive_members, caps.json_size, caps.inflation),
             export_rules=export_rules,
         )
