@@ -31,6 +31,7 @@ from labelmirror.providers.pictograph import convert
 from labelmirror.providers.pictograph.archive import ArchiveRules, documents
 from labelmirror.providers.pictograph.dialect import Dialect, Generation
 from labelmirror.providers.pictograph.expiry import image_id, leads_to_api, lifetime_s
+from labelmirror.providers.pictograph.exports import ExportRules
 from labelmirror.providers.pictograph.provider import EXPORT, SINGLE, PictographProvider
 from labelmirror.providers.pictograph.wire import LinkItem
 from labelmirror.standin import Fault, FaultKind, Role, Standin, StandinOptions, serve
@@ -185,6 +186,23 @@ async def test_more_images_than_one_answer_has_links_for_are_asked_for_by_status
 # --- listings ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("annotation_count", -1), ("annotation_count", "many"), ("file_size", 2.5), ("width", [])],
+)
+def test_a_hint_that_cannot_be_read_is_no_hint_and_hides_no_row(field: str, value: JsonValue) -> None:
+    row: dict[str, JsonValue] = {"id": "a", "filename": "a.jpg", "annotation_count": 2, "file_size": 3, "width": 4}
+    odd = convert.image_of({**row, field: value}, where="GET x")
+    unset = convert.image_of({**row, field: None}, where="GET x")
+    assert (odd.annotations, odd.size_bytes, odd.width_px) == (unset.annotations, unset.size_bytes, unset.width_px)
+    assert not odd.documents[0].empty
+
+
+def test_names_that_are_no_unicode_are_taken_as_they_are() -> None:
+    read = convert.image_of({"id": "a\ud800", "filename": "\ud800.jpg", "directory_path": "/\udfff"}, where="GET x")
+    assert (read.id, read.name, read.directory) == ("a\ud800", "\ud800.jpg", "\udfff")
+
+
 @pytest.mark.parametrize("lost", ["id", "filename"])
 def test_a_row_without_identity_breaks_the_contract(lost: str) -> None:
     row = {"id": "a", "filename": "a.jpg"}
@@ -330,7 +348,10 @@ async def test_trouble_with_exports_alone_leaves_the_other_ways_open(route: str,
 
 async def test_an_export_that_never_gets_ready_is_given_up() -> None:
     clock = QuickClock()
-    async with opened(clock=clock, export_polls=10_000) as (standin, provider):
+    async with (
+        serve(StandinOptions(export_polls=10_000)) as standin,
+        provider_on(standin, clock=clock, export_rules=ExportRules()) as provider,
+    ):
         dataset = await provider.dataset(HARBOUR)
         begun_s = clock.monotonic_s()
         with pytest.raises(RemoteError) as failed:
@@ -349,7 +370,7 @@ async def test_a_dataset_in_cold_storage_is_read_one_by_one() -> None:
 
 async def test_polls_of_a_slow_export_grow_apart() -> None:
     clock = QuickClock()
-    async with opened(clock=clock, export_polls=5) as (_, provider):
+    async with opened(clock=clock, export_polls=8) as (_, provider):
         dataset = await provider.dataset(HARBOUR)
         clock.slept_s.clear()
         await read_all(provider, dataset, EXPORT, [])

@@ -10,6 +10,7 @@ from pathlib import Path
 from labelmirror.model.keys import DatasetRef
 from labelmirror.model.remote import Dataset, ListedImage, ListingEnd, Reading, ReadWay
 from labelmirror.ports.provider import Provider
+from labelmirror.providers.pictograph.exports import ExportRules
 from labelmirror.providers.pictograph.provider import PictographProvider, build
 from labelmirror.providers.pictograph.settings import PictographSettings
 from labelmirror.providers.secrets import Secret
@@ -25,6 +26,9 @@ from support.web import QUICK
 
 HARBOUR = DatasetRef(name="harbour")
 
+#: On a clock that does not wait, a stand-in that builds in real time is asked many times.
+PATIENT = ExportRules(patience_s=3600.0)
+
 #: Each provider that is opened has luck of its own.
 _SEEDS = itertools.count()
 
@@ -36,6 +40,7 @@ async def provider_on(
     memory: MemoryFacts | None = None,
     clock: QuickClock | None = None,
     timeouts: Timeouts = QUICK,
+    export_rules: ExportRules = PATIENT,
     **settings: object,
 ) -> AsyncIterator[PictographProvider]:
     clock = clock or QuickClock()
@@ -52,6 +57,7 @@ async def provider_on(
             folder=Path(folder),
             timeouts=timeouts,
             backoff=Backoff(tries=3),
+            export_rules=export_rules,
         ) as provider:
             yield provider
         assert list(Path(folder).iterdir()) == []
