@@ -186,6 +186,23 @@ async def test_more_images_than_one_answer_has_links_for_are_asked_for_by_status
 # --- listings ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("annotation_count", -1), ("annotation_count", "many"), ("file_size", 2.5), ("width", [])],
+)
+def test_a_hint_that_cannot_be_read_is_no_hint_and_hides_no_row(field: str, value: JsonValue) -> None:
+    row: dict[str, JsonValue] = {"id": "a", "filename": "a.jpg", "annotation_count": 2, "file_size": 3, "width": 4}
+    odd = convert.image_of({**row, field: value}, where="GET x")
+    unset = convert.image_of({**row, field: None}, where="GET x")
+    assert (odd.annotations, odd.size_bytes, odd.width_px) == (unset.annotations, unset.size_bytes, unset.width_px)
+    assert not odd.documents[0].empty
+
+
+def test_names_that_are_no_unicode_are_taken_as_they_are() -> None:
+    read = convert.image_of({"id": "a\ud800", "filename": "\ud800.jpg", "directory_path": "/\udfff"}, where="GET x")
+    assert (read.id, read.name, read.directory) == ("a\ud800", "\ud800.jpg", "\udfff")
+
+
 @pytest.mark.parametrize("lost", ["id", "filename"])
 def test_a_row_without_identity_breaks_the_contract(lost: str) -> None:
     row = {"id": "a", "filename": "a.jpg"}
@@ -353,7 +370,7 @@ async def test_a_dataset_in_cold_storage_is_read_one_by_one() -> None:
 
 async def test_polls_of_a_slow_export_grow_apart() -> None:
     clock = QuickClock()
-    async with opened(clock=clock, export_polls=5) as (_, provider):
+    async with opened(clock=clock, export_polls=8) as (_, provider):
         dataset = await provider.dataset(HARBOUR)
         clock.slept_s.clear()
         await read_all(provider, dataset, EXPORT, [])

@@ -179,6 +179,29 @@ async def test_a_document_that_lost_most_of_its_annotations_waits_for_a_word(tmp
         assert (await here.json("sync"))["mirrors"][0]["held"] == []
 
 
+async def test_a_decision_is_carried_out_in_a_mirror_that_only_pulls_and_creates_nothing_anew(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        await here.json("sync")
+        changed, gone = here.documents()[:2]
+        image = image_of(changed, here)
+        added = here.standin.world.annotate(image)
+        here.standin.world.remove_image(image_of(gone, here))
+        for document in (changed, gone):
+            drop_annotation(document)
+        (mirror,) = (await here.json("sync", exit_code=3))["mirrors"]
+        assert {held["reason"] for held in mirror["held"]} == {"both_edited", "edited_and_deleted"}
+        await here.json("conflicts", "take", "local", "harbour", path_of(changed, here))
+        assert added not in on_server(image)
+        assert on_server(image) == ids(changed)
+        edit = gone.read_bytes()
+        (mirror,) = (await here.json("conflicts", "take", "local", "harbour", path_of(gone, here), exit_code=3))[
+            "mirrors"
+        ]
+        assert [held["reason"] for held in mirror["held"]] == ["edited_and_deleted"]
+        assert gone.read_bytes() == edit
+        assert len((await here.json("conflicts", "list"))["held"]) == 1
+
+
 async def test_what_is_not_there_is_a_usage_error_and_costs_no_request(tmp_path: Path) -> None:
     async with home(tmp_path) as here:
         await here.json("sync")

@@ -50,6 +50,12 @@ def test_a_run_has_the_codes_of_all_that_happened_in_it() -> None:
     assert endings.run_codes(report) == codes(ExitCode.SOME_FAILED, ExitCode.HELD, ExitCode.REFUSED, ExitCode.DISK)
 
 
+def test_a_role_that_is_refused_for_an_item_decides_the_code() -> None:
+    refused = Failed("a", "", "images/a.jpg", Stage.PULL, "role_refused", "viewers may not read")
+    report = MirrorReport("m", troubles=[refused])
+    assert endings.exit_code([endings.run_codes(report)]) is ExitCode.KEY_REFUSED
+
+
 def test_only_damage_that_stays_is_damage() -> None:
     repaired, stays = Damage("images/a.jpg", "digest", repaired=True), Damage("images/b.jpg", "missing", repaired=False)
     assert endings.verify_codes(VerifyReport("m", 2, [repaired])) == codes()

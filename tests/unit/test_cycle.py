@@ -346,6 +346,19 @@ async def test_a_refused_archive_gives_way_to_single_reads() -> None:
     assert report.documents.pulled == 10
 
 
+async def test_a_role_that_may_read_in_no_way_is_named_for_each_document() -> None:
+    bench = Bench()
+    for number in range(10):
+        bench.add(number)
+
+    async def no_reading(point: str) -> None:
+        if point in {"archive", "read"}:
+            raise RoleRefused("viewers may not read", status=403)
+
+    bench.provider.door = no_reading
+    assert failed(await bench.sync()) == ["role_refused"] * 10
+
+
 async def test_one_image_whose_bytes_are_wrong_stops_no_other() -> None:
     bench = Bench()
     for number in range(4):

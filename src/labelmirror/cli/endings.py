@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from labelmirror.engine.verify import VerifyReport
-from labelmirror.errors import EXIT_PRECEDENCE, ExitCode
+from labelmirror.errors import EXIT_PRECEDENCE, ExitCode, RoleRefused
 from labelmirror.model.report import MirrorReport, RunError
 from labelmirror.model.trouble import Failed, Held
 
@@ -29,8 +29,11 @@ def run_codes(report: MirrorReport) -> frozenset[ExitCode]:
         codes |= {ExitCode.REFUSED}
     if any(isinstance(trouble, Held) for trouble in report.troubles):
         codes |= {ExitCode.HELD}
-    if any(isinstance(trouble, Failed) for trouble in report.troubles):
+    failed = {trouble.code for trouble in report.troubles if isinstance(trouble, Failed)}
+    if failed:
         codes |= {ExitCode.SOME_FAILED}
+    if RoleRefused.code in failed:
+        codes |= {RoleRefused.exit_code}
     return codes
 
 

@@ -55,6 +55,10 @@ _TAKING: Mapping[str, str] = {
 }
 
 
+#: Why a side has no differences to show.
+_NOT_COMPARED: Mapping[str, str] = {"local": "missing, or no valid document", "remote": "not there, or not known"}
+
+
 def differences(mirror: str, entries: Sequence[DocumentDiff], seen_at_s: float | None) -> RenderableType:
     """How documents differ on either side from what both last agreed on."""
     seen = time_text(seen_at_s)
@@ -72,7 +76,7 @@ def _difference_rows(entry: DocumentDiff) -> Sequence[Sequence[object]]:
     rows: list[Sequence[object]] = []
     for side, found in (("local", entry.local), ("remote", entry.remote)):
         if found is None:
-            rows.append((entry.path, side, "not known", None, None))
+            rows.append((entry.path, side, _NOT_COMPARED[side], None, None))
         else:
             rows.append((entry.path, side, *(_keys(keys) for keys in (found.added, found.removed, found.changed))))
     return rows
@@ -127,8 +131,8 @@ def held_document(mirror: str, folder: Path, entry: HeldDocument, diff: Document
     ]
     if takes:
         parts += [Text(""), table(("to decide", "what it does"), takes)]
-        parts += [Text("Or edit your file into what both sides shall hold, and take local.")]
-    parts.append(Text(printable(f"Every save can be taken back: labelmirror history {named[0]} lists them.")))
+        parts.append(Text("Or edit your file into what both sides shall hold, and take local."))
+        parts.append(Text(printable(f"Every save can be taken back: labelmirror history {named[0]} lists them.")))
     return Group(*parts)
 
 

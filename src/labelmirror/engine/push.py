@@ -121,7 +121,11 @@ class Pushing:
         for row in rows:
             read = await mirror.tree.read(row.path, limit_bytes=DOCUMENT_LIMIT_BYTES)
             wish = wishes.get(row.key)
-            if row.key.image not in images or (read is None and wish is None):
+            if row.key.image not in images:
+                if wish is not None:  # nothing is created anew on the server, whoever asks
+                    self._hold(row, HoldReason.EDITED_AND_DELETED)
+                continue
+            if read is None and wish is None:
                 continue
             if wish is not None and wish.kind is not WishKind.LOCAL:
                 edits.append(_Edit(row, images[row.key.image], *self._readable(read), wish))
@@ -138,6 +142,11 @@ class Pushing:
             if not problems and row.local is not None and read[1] == row.local.stat:
                 edits.append(_Edit(row, images[row.key.image], read[0], mirror.format.parse(read[0]), wish))
         return edits
+
+    def _hold(self, row: DocumentRow, reason: HoldReason) -> None:
+        """Leave both sides alone, and tell a person."""
+        self.counts.held += 1
+        self.run.troubles.append(Held(row.key.image, row.key.set, image_path(row.place), reason))
 
     def _readable(self, read: tuple[bytes, FileStat] | None) -> tuple[bytes | None, Document | None]:
         if read is None:
@@ -210,8 +219,7 @@ class Pushing:
         match decision.step:
             case Step.HOLD:
                 assert decision.reason is not None
-                self.counts.held += 1
-                self.run.troubles.append(Held(row.key.image, row.key.set, image_path(row.place), decision.reason))
+                self._hold(row, decision.reason)
             case Step.ADOPT:
                 self.counts.adopted += await self._record(edit, reading, reading.data, placed=True)
             case Step.TAKE_REMOTE:
@@ -326,9 +334,7 @@ class Pushing:
             case Ending.FOREIGN_OVERWRITTEN:
                 await journal.set_alarm(row.key)
                 await journal.close_save(record.id, SaveOutcome.FOREIGN_OVERWRITTEN, previous)
-                self.counts.held += 1
-                overwritten = HoldReason.FOREIGN_SAVE_OVERWRITTEN
-                self.run.troubles.append(Held(row.key.image, row.key.set, image_path(row.place), overwritten))
+                self._hold(row, HoldReason.FOREIGN_SAVE_OVERWRITTEN)
                 self.run.notice(
                     "foreign_save_overwritten",
                     f"{row.path}: the server had {previous} annotations when it was saved, {record.read_count} were read "

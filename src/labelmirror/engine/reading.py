@@ -58,6 +58,7 @@ class Readings:
             return ()
         used: list[str] = []
         problems: dict[DocumentKey, ReadProblem] = {}
+        missing = ReadProblem("unread", "the server did not give its annotations")
         for way in rank_ways(await self.run.mirror.provider.read_ways(self.dataset), self.wanted):
             used.append(way.name)
             try:
@@ -65,6 +66,7 @@ class Readings:
             except RUN_ENDING:
                 raise
             except RemoteError as error:
+                missing = ReadProblem(error.code, error.message)
                 self.run.notice(
                     "way_refused", f"Reading by {way.name} did not work ({error.message}); trying another way."
                 )
@@ -72,7 +74,7 @@ class Readings:
             if self.wanted == 0:
                 break
         if self.wanted:
-            await self._report_unread(problems)
+            await self._report_unread(problems, missing)
         return tuple(used)
 
     def _is_wanted(self, row: DocumentRow) -> bool:
@@ -143,8 +145,8 @@ class Readings:
         await state.add_readings(kept, self.run.mirror.clock.now_s())
         return left_out
 
-    async def _report_unread(self, problems: Mapping[DocumentKey, ReadProblem]) -> None:
-        missing = ReadProblem("unread", "the server did not give its annotations")
+    async def _report_unread(self, problems: Mapping[DocumentKey, ReadProblem], missing: ReadProblem) -> None:
+        """Report what no way of reading brought; `missing` speaks for those of which no answer came."""
         async for page in document_pages(self.run.mirror.state):
             for row in page:
                 if self._is_wanted(row):

@@ -37,7 +37,7 @@ _WEIGHTS: Final[Mapping[Priority, int]] = {Priority.PULL: 8, Priority.BYTES: 3, 
 
 _REPORT_AFTER = 16  # answers kept back from the ledger at most, while a lease lasts
 _PATIENCE_WINDOWS = 2
-_PATIENCE_UNKNOWN_S = 86_400.0
+_PATIENCE_UNKNOWN_S = 7_200.0  # two hours: the window of an hour that is usual
 
 T = TypeVar("T")
 _DEFAULT_RULES = QuotaRules()

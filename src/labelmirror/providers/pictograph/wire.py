@@ -1,18 +1,53 @@
-"""Pictograph's JSON in Pictograph's words. Unknown fields are ignored here; what is named must have its type.
+"""Pictograph's JSON in Pictograph's words. Unknown fields are ignored here; what is demanded must have its type.
 
-Names that changed between the generations of the server are aliases of one field, the newest name first.
+Hints are not demanded: one row with an odd number must not hide all others, so an unreadable hint is none. Names that changed between the generations of the server are aliases of one field, the newest name first.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from labelmirror.errors import ProtocolError
 from labelmirror.model.document import JsonObject, JsonValue
 
-Text = Annotated[str, Field(min_length=1)]
+
+def _text(value: object) -> str:
+    """A text that is not empty; lone surrogates, which JSON can spell, are for the map of places to deal with."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("a text is expected that is not empty")
+    return value
+
+
+def _directory(value: object) -> str | None:
+    """A directory decides where files lie, so it is no hint; it may be absent."""
+    if value is not None and not isinstance(value, str):
+        raise ValueError("a text is expected")
+    return value
+
+
+def _or_none(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+Text = Annotated[str, PlainValidator(_text)]
 Count = Annotated[int, Field(ge=0)]
+#: What a row says besides its identity; None where it does not, or not in a way that can be read.
+Hint = WrapValidator(_or_none)
+CountHint = Annotated[Count | None, Hint]
+TextHint = Annotated[str | None, Hint]
 
 
 class Wire(BaseModel):
@@ -36,12 +71,12 @@ class ImageRow(Wire):
 
     id: Text
     filename: Text
-    status: str | None = None
-    file_size: Count | None = None
-    annotation_count: Count | None = None
-    width: Count | None = Field(None, validation_alias=AliasChoices("width", "image_width"))
-    height: Count | None = Field(None, validation_alias=AliasChoices("height", "image_height"))
-    directory: str | None = Field(
+    status: TextHint = None
+    file_size: CountHint = None
+    annotation_count: CountHint = None
+    width: CountHint = Field(None, validation_alias=AliasChoices("width", "image_width"))
+    height: CountHint = Field(None, validation_alias=AliasChoices("height", "image_height"))
+    directory: Annotated[str | None, PlainValidator(_directory)] = Field(
         None, validation_alias=AliasChoices("directory_path", "virtual_folder_path", "folder_path", "image_path")
     )
 
