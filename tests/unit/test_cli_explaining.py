@@ -1,0 +1,159 @@
+"""Differences, held documents and saves: their published JSON, and what somebody is told who sees them for the first time."""
+
+import io
+import json
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console, RenderableType
+
+from labelmirror.cli import explaining, shapes
+from labelmirror.cli.options import moment_s
+from labelmirror.cli.saves import Wanted
+from labelmirror.engine.compare import DocumentDiff, HeldDocument
+from labelmirror.engine.status import MirrorStanding
+from labelmirror.errors import UsageError
+from labelmirror.model.document import ContentId, Digest, JsonObject
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.rows import MirrorFacts
+from labelmirror.model.saving import SaveOutcome, SaveRecord
+from labelmirror.model.trouble import Held, HoldReason
+from labelmirror.planning.merge import Difference
+
+PATH = "annotations/a/my boat.jpg.json"
+FOLDER = Path("/data/street")
+DIFF = DocumentDiff(DocumentKey("1", "set-7"), PATH, Difference(("n1",), (), ("c1", "c2")), None)
+SAVE = SaveRecord(
+    id="0123456789abcdef0123456789abcdef",
+    run="20260101T000000.000000Z",
+    key=DocumentKey("1"),
+    image="a/my boat.jpg",
+    at_s=86_400.0,
+    base=None,
+    before=ContentId("before"),
+    before_digest=Digest("before"),
+    body=ContentId("body"),
+    body_digest=Digest("body"),
+    idempotency_key="key",
+    read_count=3,
+    new_count=2,
+    previous_count=None,
+    outcome=SaveOutcome.SAVED,
+)
+
+
+def held(reason: HoldReason) -> HeldDocument:
+    remote = None if reason is HoldReason.EDITED_AND_DELETED else f".labelmirror/held/{PATH}.remote.json"
+    return HeldDocument(Held("1", "", "images/a/my boat.jpg", reason), PATH, None, PATH, remote)
+
+
+def plain(shape: JsonObject) -> object:
+    return json.loads(json.dumps(shape))
+
+
+def shown(answer: RenderableType) -> str:
+    file = io.StringIO()
+    Console(file=file, width=500, markup=False, highlight=False, emoji=False).print(answer)
+    return file.getvalue()
+
+
+def test_a_difference() -> None:
+    assert plain(shapes.diff_shape(DIFF)) == {
+        "id": "1",
+        "set": "set-7",
+        "document_path": PATH,
+        "local": {"added": ["n1"], "removed": [], "changed": ["c1", "c2"]},
+        "remote": None,
+    }
+    assert shapes.sides_shape(None) == {"local": None, "remote": None}
+
+
+def test_a_held_document_is_given_with_the_files_to_compare() -> None:
+    assert plain(shapes.held_shape("street", FOLDER, held(HoldReason.BOTH_ADDED))) == {
+        "mirror": "street",
+        "id": "1",
+        "document_path": PATH,
+        "reason": "both_added",
+        "base": None,
+        "local": f"/data/street/{PATH}",
+        "remote": f"/data/street/.labelmirror/held/{PATH}.remote.json",
+    }
+
+
+def test_a_save() -> None:
+    assert plain(shapes.save_shape("street", SAVE)) == {
+        "id": SAVE.id,
+        "run": SAVE.run,
+        "mirror": "street",
+        "image": "images/a/my boat.jpg",
+        "image_id": "1",
+        "at": "1970-01-02T00:00:00Z",
+        "read_count": 3,
+        "previous_count": None,
+        "new_count": 2,
+        "outcome": "saved",
+    }
+
+
+def test_a_status_says_how_long_saves_of_others_could_be_overwritten() -> None:
+    standing = MirrorStanding("street", MirrorFacts("store", window_last_s=0.25, window_max_s=2.00049))
+    shape = shapes.status_shape(standing, server="acme", full_check_every_s=60.0, with_images=False, error=None)
+    assert shape["window_s"] == {"last": 0.25, "max": 2.0}
+
+
+@pytest.mark.parametrize("reason", HoldReason)
+def test_every_reason_is_explained_with_the_commands_that_can_help(reason: HoldReason) -> None:
+    text = shown(explaining.held_document("street", FOLDER, held(reason), DIFF))
+    assert reason.value in text
+    assert f"/data/street/{PATH}" in text
+    offered = [
+        line.split("  ")[0].strip() for line in text.splitlines() if line.startswith("labelmirror conflicts take")
+    ]
+    expected = [f"labelmirror conflicts take {version} street '{PATH}'" for version in ("local", "remote")]
+    # What is gone is not made again, and there is no base to go back to.
+    assert offered == ([] if reason is HoldReason.EDITED_AND_DELETED else expected)
+
+
+def test_the_list_of_what_is_held_leads_on() -> None:
+    text = shown(explaining.held_list([("street", held(HoldReason.BOTH_EDITED))] * 30))
+    assert "edited here and changed on the server" in text
+    assert "and 10 more; --json has all" in text
+    assert f"next: labelmirror conflicts show street '{PATH}'" in text
+    assert shown(explaining.held_list([])) == "nothing is held\n"
+
+
+def test_differences_say_when_the_server_was_seen() -> None:
+    text = shown(explaining.differences("street", [DIFF], 86_400.0))
+    assert "c1, c2" in text
+    assert "The server as it was seen at 1970-01-02T00:00:00Z" in text
+    assert "The server was never looked at" in shown(explaining.differences("street", [], None))
+
+
+def test_history_shows_what_undo_takes() -> None:
+    text = shown(explaining.history([("street", SAVE)]))
+    assert "0123456789ab " in text
+    assert "3 -> 2" in text
+    assert Wanted(id="0123456789ab").means(SAVE)
+    assert shown(explaining.history([])) == "no save is on record\n"
+
+
+@pytest.mark.parametrize("image", ["1", "images/a/my boat.jpg", f"./{PATH}"])
+def test_a_save_is_found_by_the_images_id_and_paths(image: str) -> None:
+    assert Wanted(image=image).means(SAVE)
+    assert not Wanted(image=image).means(replace(SAVE, key=DocumentKey("2"), image="b.jpg"))
+
+
+@pytest.mark.parametrize("outcome", SaveOutcome)
+def test_only_what_the_server_took_in_can_be_undone(outcome: SaveOutcome) -> None:
+    assert outcome.had_effect == (outcome.value in {"saved", "superseded", "foreign_save_overwritten"})
+
+
+def test_a_moment_is_a_time_ago_or_a_date() -> None:
+    assert moment_s("2h", 10_000.0) == 2_800.0
+    assert moment_s("1970-01-02T00:00:00Z", 0.0) == 86_400.0
+    assert moment_s("2026-01-31", 0.0) == datetime(2026, 1, 31).timestamp()  # noqa: DTZ001 - local time is meant
+    for wrong in ("yesterday", "2026-13-01", "", "12", "2026-1-"):
+        with pytest.raises(UsageError):
+            moment_s(wrong, 0.0)
