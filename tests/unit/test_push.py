@@ -121,6 +121,14 @@ async def test_a_run_may_go_one_way_only(directions: Directions, pushed: int, pu
     assert (report.documents.pushed, report.documents.pulled) == (pushed, pulled)
 
 
+async def test_a_run_that_only_pushes_tells_what_is_held() -> None:
+    bench = await mirrored(annotations=12)
+    bench.edit(1, [])
+    report = await sync(bench.mirror, CycleOptions(directions=Directions.PUSH))
+    assert (report.outcome, report.documents.held) == (MirrorOutcome.HELD, 1)
+    assert [trouble.id for trouble in await bench.state.troubles()] == ["001"]
+
+
 # --- what must not be sent ---------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ import anyio
 from labelmirror.engine.compare import lay_out_held
 from labelmirror.engine.look import Seen, look
 from labelmirror.engine.mirror import LocalMirror, Mirror, Run
-from labelmirror.engine.pull import pull_documents
+from labelmirror.engine.pull import pull_documents, report_documents
 from labelmirror.engine.push import Pushing
 from labelmirror.engine.retire import retire
 from labelmirror.engine.rows import document_pages, image_pages
@@ -114,6 +114,8 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
         report.window = pushing.window
     if options.directions.pulls:
         await _pull(run, seen, tally, report, retires=options.retire)
+    elif tally.concerns_documents:
+        await report_documents(run, seen.look, report.documents)
     if not run.stopping:
         await _finish(run, seen, report.window)
 

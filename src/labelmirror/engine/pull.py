@@ -40,6 +40,12 @@ async def pull_documents(run: Run, looked: Look, *, additive_only: bool, counts:
             progress.add(len(page))
 
 
+async def report_documents(run: Run, looked: Look, counts: DocumentCounts) -> None:
+    """Say of documents what waits for a person, and do nothing: for a run that brings nothing here."""
+    async for page in document_pages(run.mirror.state):
+        _report(run, [plan_document(row, looked, run.mirror.policy) for row in page], counts)
+
+
 def _report(run: Run, plans: Sequence[DocumentPlan], counts: DocumentCounts) -> None:
     """Put held and invalid documents on the list of what is left undone."""
     for plan in plans:
