@@ -1,5 +1,7 @@
 """Pushing edits, one behaviour at a time, on a server, a directory and a state in memory."""
 
+from dataclasses import replace
+
 import pytest
 
 from labelmirror.engine.compare import diff, held_documents
@@ -432,6 +434,19 @@ async def test_an_undo_that_meets_a_later_change_of_the_same_annotation_is_held(
     report = await undo(bench.mirror, await bench.state.journal.saves())
     assert held(report) == [HoldReason.BOTH_EDITED]
     assert server(bench).annotations[-1]["x"] == 77
+    # Whoever is told of it can look at once.
+    (document,) = await held_documents(bench.mirror)
+    assert None not in (document.base, document.local, document.remote)
+
+
+async def test_the_window_of_an_undo_counts_like_any_other() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    await bench.sync()
+    await bench.state.set_facts(replace(await bench.state.facts(), window_last_s=None, window_max_s=None))
+    report = await undo(bench.mirror, await bench.state.journal.saves())
+    facts = await bench.state.facts()
+    assert (facts.window_last_s, facts.window_max_s) == (report.window.last_s, report.window.max_s) != (None, None)
 
 
 async def test_an_undo_can_be_undone() -> None:

@@ -148,7 +148,8 @@ def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
         if standing.facts.window_max_s is not None:
             last_s, max_s = standing.facts.window_last_s or 0.0, standing.facts.window_max_s
             lines.append(
-                f"{name}: a save of somebody else could be overwritten for {last_s:.2f} s in the last push ({max_s:.2f} s at most)"
+                f"{name}: somebody else's save of the same image could have been overwritten for {last_s:.2f} s in the last "
+                f"push, {max_s:.2f} s at most so far"
             )
         blind = time_text(blind_until_s(standing.facts.last_full_check_s, each.full_check_every_s))
         if blind is not None:

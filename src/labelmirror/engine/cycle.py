@@ -37,6 +37,7 @@ from labelmirror.model.document import Digest, JsonObject, digest_of
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Consent
 from labelmirror.model.report import MirrorOutcome, MirrorReport, PlanReport, RunError, Window
+from labelmirror.model.rows import MirrorFacts
 from labelmirror.model.trouble import Failed, Held, Stage
 from labelmirror.planning.classify import Outcome
 from labelmirror.planning.guard import Tally, check
@@ -164,20 +165,25 @@ async def _finish(run: Run, seen: Seen, window: Window) -> None:
     checked_fully = seen.full_check and seen.look.complete and not any(f.stage in SERVER_STAGES for f in run.failures)
     await mirror.state.set_facts(
         replace(
-            facts,
+            with_window(facts, window),
             dataset_id=seen.dataset.id,
             dataset_name=seen.dataset.name,
             last_sync_s=now_s,
             last_full_check_s=seen.look.started_s if checked_fully else facts.last_full_check_s,
             listing_complete=seen.look.complete,
             summary=summary,
-            window_last_s=window.last_s if window.last_s is not None else facts.window_last_s,
-            window_max_s=max((s for s in (window.max_s, facts.window_max_s) if s is not None), default=None),
             safety_level=seen.capabilities.safety_level,
         )
     )
     await mirror.state.compact()
     await mirror.tree.drop_old(now_s, history_s=mirror.policy.history_s, trash_s=mirror.policy.trash_s)
+
+
+def with_window(facts: MirrorFacts, window: Window) -> MirrorFacts:
+    """The facts with the windows of a run's saves, unchanged if it sent none."""
+    if window.last_s is None or window.max_s is None:
+        return facts
+    return replace(facts, window_last_s=window.last_s, window_max_s=max(window.max_s, facts.window_max_s or 0.0))
 
 
 async def _write_summary(mirror: Mirror, seen: Seen, written: Digest | None) -> Digest:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from labelmirror.engine.cycle import check_marker, new_run, outcome_of, run_error
+from labelmirror.engine.compare import lay_out_held
+from labelmirror.engine.cycle import check_marker, new_run, outcome_of, run_error, with_window
 from labelmirror.engine.look import look
 from labelmirror.engine.mirror import Mirror
 from labelmirror.engine.push import Pushing, Wish
@@ -10,6 +11,7 @@ from labelmirror.errors import LabelmirrorError, UsageError
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.report import MirrorReport
 from labelmirror.model.saving import SaveRecord, WishKind
+from labelmirror.model.trouble import Held
 
 
 async def take(mirror: Mirror, key: DocumentKey, kind: WishKind) -> MirrorReport:
@@ -46,7 +48,10 @@ async def _grant(mirror: Mirror, wishes: Mapping[DocumentKey, Wish]) -> MirrorRe
         pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
         await pushing.grant(wishes)
         report.window = pushing.window
-        await mirror.state.set_troubles([*left, *run.troubles])
+        await mirror.state.set_facts(with_window(await mirror.state.facts(), pushing.window))
+        troubles = [*left, *run.troubles]
+        await mirror.state.set_troubles(troubles)
+        await lay_out_held(mirror, [trouble for trouble in troubles if isinstance(trouble, Held)])
     except (LabelmirrorError, ExceptionGroup) as error:
         report.error = run_error(error)
     report.troubles = run.troubles
