@@ -7,11 +7,13 @@ import struct
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import anyio
 import pytest
 from yarl import URL
 
+from labelmirror.engine.cycle import CycleOptions, sync
 from labelmirror.errors import (
     BodyMismatch,
     ConfigError,
@@ -25,7 +27,9 @@ from labelmirror.errors import (
 )
 from labelmirror.model.document import JsonValue
 from labelmirror.model.keys import DatasetRef
+from labelmirror.model.policy import Content, MirrorPolicy
 from labelmirror.model.remote import Dataset, ListedDocument, ListedImage
+from labelmirror.model.report import MirrorOutcome
 from labelmirror.ports.provider import Provider
 from labelmirror.providers.pictograph import convert
 from labelmirror.providers.pictograph.archive import ArchiveRules, documents
@@ -36,6 +40,7 @@ from labelmirror.providers.pictograph.provider import EXPORT, SINGLE, Pictograph
 from labelmirror.providers.pictograph.wire import LinkItem
 from labelmirror.standin import Fault, FaultKind, Role, Standin, StandinOptions, serve
 from support.memory_facts import MemoryFacts
+from support.memory_mirror import Bench
 from support.pictograph import HARBOUR, fetched, listed, provider_on, read_all
 from support.quick_clock import QuickClock
 
@@ -294,6 +299,22 @@ async def test_a_key_that_may_not_export_says_so_and_remembers_nothing() -> None
             await read_all(provider, dataset, EXPORT, rows)
         assert memory.held.keys() == {"generation"}
         assert len(await read_all(provider, dataset, SINGLE, rows)) == len(rows)
+
+
+async def test_where_no_export_can_be_had_the_oldest_generation_gives_its_own_files_by_its_list_of_them() -> None:
+    bench = Bench(policy=MirrorPolicy(content=Content.ANNOTATIONS))
+    async with opened(generation="g0", role=Role.MEMBER, images=30) as (standin, provider):
+        mirror = replace(bench.mirror, provider=provider, format=provider.format, ref=HARBOUR)
+        report = await sync(mirror, CycleOptions())
+        assert report.outcome is MirrorOutcome.SYNCED
+        counts = standin.requests.by_route
+        annotated = [image for image in standin.world.dataset("harbour").active if image.annotations]
+        assert (counts["exports.create"], counts["annotations.files"]) == (1, 1)
+        assert (counts["annotations.file"], counts["annotations.get"]) == (len(annotated), 0)
+        for image in annotated:
+            place = f"{image.directory}/{image.filename}".strip("/")
+            document = json.loads(bench.tree.files()[f"annotations/{place}.json"])
+            assert document["dataset"]["slug"], "the server's own file says more than a listing does"
 
 
 async def test_a_key_that_may_not_remove_its_export_does_not_try_for_ever() -> None:

@@ -12,7 +12,7 @@ from labelmirror.model.remote import Dataset, ListedImage, Reading, ReadProblem,
 from labelmirror.model.rows import DocumentRow
 from labelmirror.model.trouble import Stage
 from labelmirror.planning.plan import Look, remote_view
-from labelmirror.planning.strategy import rank_ways
+from labelmirror.planning.strategy import choose_way
 
 #: Readings are put on record in batches of this many.
 READING_BATCH = 500
@@ -59,7 +59,9 @@ class Readings:
         used: list[str] = []
         problems: dict[DocumentKey, ReadProblem] = {}
         missing = ReadProblem("unread", "the server did not give its annotations")
-        for way in rank_ways(await self.run.mirror.provider.read_ways(self.dataset), self.wanted):
+        ways = list(await self.run.mirror.provider.read_ways(self.dataset))
+        while (way := choose_way(ways, self.wanted)) is not None:
+            ways.remove(way)
             used.append(way.name)
             try:
                 problems |= await self._read_in(way)
@@ -71,8 +73,6 @@ class Readings:
                     "way_refused", f"Reading by {way.name} did not work ({error.message}); trying another way."
                 )
             await self._count()
-            if self.wanted == 0:
-                break
         if self.wanted:
             await self._report_unread(problems, missing)
         return tuple(used)

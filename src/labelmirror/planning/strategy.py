@@ -9,24 +9,15 @@ from labelmirror.model.remote import Quota, ReadWay
 FIDELITY_SHARE = 0.05
 
 
-def rank_ways(ways: Sequence[ReadWay], documents: int) -> Sequence[ReadWay]:
-    """The ways in the order in which to try them: the cheapest first, the next where one is refused.
-
-    Among ways whose price is within five percent of the cheapest, the one of the highest fidelity comes first.
+def choose_way(ways: Sequence[ReadWay], documents: int) -> ReadWay | None:
+    """The way in which to read so many documents: the cheapest, or among those within five percent of it the one of the
+    highest fidelity. None where there is nothing to read or no way left. Ask again with the others where one is refused.
     """
     if not ways or documents == 0:
-        return ()
-    cheapest = min(way.requests(documents) for way in ways)
-    near = cheapest * (1 + FIDELITY_SHARE)
-    return sorted(
-        ways,
-        key=lambda way: (
-            way.requests(documents) > near,
-            -way.fidelity if way.requests(documents) <= near else 0,
-            way.requests(documents),
-            way.name,
-        ),
-    )
+        return None
+    near = min(way.requests(documents) for way in ways) * (1 + FIDELITY_SHARE)
+    good = [way for way in ways if way.requests(documents) <= near]
+    return min(good, key=lambda way: (-way.fidelity, way.requests(documents), way.name))
 
 
 def forecast(
