@@ -101,6 +101,8 @@ async def _pull(run: Run, plans: Sequence[DocumentPlan]) -> int:
         row = plan.row
         if result.outcome is PlaceOutcome.CHANGED or result.stat is None:
             message = f"{row.path} was edited while its new version was fetched; the next run decides"
+            if row.local is None:
+                message = f"{row.path}: something is in its place that was not there before, or is no ordinary file"
             run.fail(row.key, image_path(row.place), Stage.PULL, "changed_meanwhile", message)
             await mirror.state.record_local([(row.key, await read_local(mirror, row.path))])
             continue

@@ -203,6 +203,8 @@ async def _place(run: Run, batch: Sequence[_Fetched], counts: ImageCounts, progr
         record = item.record
         if result.outcome is PlaceOutcome.CHANGED:
             message = "the file changed while its replacement was fetched; it was left alone"
+            if not _present(record):
+                message = "something is in its place that was not there before, or is no ordinary file"
             run.fail(DocumentKey(record.id), record.path, Stage.PULL, "changed_meanwhile", message)
             continue
         size_bytes += item.size_bytes
