@@ -169,6 +169,8 @@ class World:
         self.ever: dict[str, set[Digest]] = {}
         #: Ids of annotations: made by people, taken away by people, and overwritten in the window of a save.
         self.made: set[str] = set()
+        #: What images had before the last edit on the server.
+        self.former: dict[str, list[JsonObject]] = {}
         self.seen_on_server: set[str] = set()
         self.taken: set[str] = set()
         self.lost_in_window: set[str] = set()
@@ -252,21 +254,28 @@ class World:
     def edit_remotely(self) -> None:
         """Somebody works on the server: annotations, images, names."""
         images = list(self.provider.images_by_id.values())
-        kind = self.rng.choices(["edit", "add", "delete", "rename"], [12, 2, 2, 1])[0]
+        kind = self.rng.choices(["edit", "revert", "add", "delete", "rename"], [12, 5, 2, 2, 1])[0]
         if kind == "add" or not images:
             self.add_image()
             return
         image = self.rng.choice(images)
         if kind == "edit":
-            before = ids(image.annotations)
-            image.annotations = self.edited(image.annotations)
-            self.taken |= before - ids(image.annotations)
-            self.note(image)
+            self.former[image.id] = image.annotations
+            self.replace(image, self.edited(image.annotations))
+        elif kind == "revert":
+            # Somebody presses undo: the server's own former content comes back.
+            self.replace(image, self.former.pop(image.id, image.annotations))
         elif kind == "delete":
             self.taken |= ids(image.annotations)
             del self.provider.images_by_id[image.id]
         else:
             image.directory = self.rng.choice(["", "day", "moved"])
+
+    def replace(self, image: MemoryImage, annotations: list[JsonObject]) -> None:
+        """Somebody saves on the server."""
+        self.taken |= ids(image.annotations) - ids(annotations)
+        image.annotations = annotations
+        self.note(image)
 
     def edit_locally(self) -> None:
         """Somebody works in the directory: edits a document, breaks one, mends it, loses a file, leaves a stray one."""

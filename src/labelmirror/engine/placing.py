@@ -56,18 +56,18 @@ async def _move(run: Run, moves: Sequence[Move]) -> None:
         pairs = [(move.old.path, move.new.path)]
         paths = [row.path for row in documents if row.key.image == move.new.id]
         pairs += [(path, places.moved_document(path, move.old.place, move.new.place)) for path in paths]
-        here = await tree.stat_many([source for source, _ in pairs])
+        pairs = [pair for pair in pairs if pair[0] != pair[1]]
+        # All or nothing, as far as can be seen beforehand; a lost file has nothing to follow.
         there = await tree.stat_many([target for _, target in pairs])
-        going = [
-            (pair, target)
-            for pair, source, target in zip(pairs, here, there, strict=True)
-            if source is not None and pair[0] != pair[1]
-        ]
-        free = all(target is None for _, target in going)
-        if free and all(await tree.move([pair for pair, _ in going])):
+        here = await tree.stat_many([source for source, _ in pairs])
+        blocked = any(source and target for source, target in zip(here, there, strict=True))
+        if not blocked:
+            await tree.move(pairs)
+            here = await tree.stat_many([source for source, _ in pairs])
+        if not any(here):
             await state.record_images([move.new])
         else:
-            if not free:
+            if blocked:
                 await state.record_images([move.old])
             message = f"was renamed on the server; its files cannot follow to {move.new.place}: something is in the way"
             run.fail(DocumentKey(move.new.id), move.old.path, Stage.PULL, "move_blocked", message)
