@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from labelmirror.config import Config, DatasetSettings
 from labelmirror.config.secrets import resolve
-from labelmirror.engine.cycle import check_marker
+from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import LocalMirror, Mirror
 from labelmirror.errors import MarkerMismatch, StateDamaged, StateForeign, UsageError
 from labelmirror.ledger.sqlite import SqliteLedger

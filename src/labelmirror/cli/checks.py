@@ -12,7 +12,7 @@ from anyio import to_thread
 from labelmirror.app import Connection, Workshop, connect, open_local_mirror, try_lock, try_state
 from labelmirror.cli.telling import size
 from labelmirror.config import Config, DatasetSettings
-from labelmirror.engine.cycle import check_marker
+from labelmirror.engine.marker import check_marker
 from labelmirror.errors import DiskError, KeyRefused, LabelmirrorError, Locked, RoleRefused, Unavailable
 from labelmirror.model.keys import DatasetRef
 from labelmirror.model.remote import Capabilities, Quota

@@ -30,7 +30,8 @@ def diff(
     from labelmirror.cli.plan import unplanned
     from labelmirror.cli.shop import attempt, open_shop
     from labelmirror.engine import compare, cycle
-    from labelmirror.engine.cycle import CycleOptions, check_marker
+    from labelmirror.engine.cycle import CycleOptions
+    from labelmirror.engine.marker import check_marker
 
     async def work() -> ExitCode:
         with open_shop(call) as shop:

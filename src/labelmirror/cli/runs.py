@@ -13,7 +13,7 @@ from labelmirror.cli import endings, shapes, telling
 from labelmirror.cli.frame import Call
 from labelmirror.cli.shop import attempt, open_shop
 from labelmirror.cli.signals import Stop
-from labelmirror.engine import cycle
+from labelmirror.engine import cycle, runs
 from labelmirror.engine.cycle import CycleOptions
 from labelmirror.engine.repair import repair
 from labelmirror.errors import ExitCode, Stopped
@@ -142,4 +142,4 @@ async def repair_all(call: Call, name: str | None, stop: Stop) -> ExitCode:
 
 def ended(name: str, error: RunError) -> MirrorReport:
     """The report of a mirror that could not be worked on."""
-    return MirrorReport(name, outcome=cycle.outcome_of_error(error), error=error)
+    return MirrorReport(name, outcome=runs.outcome_of_error(error), error=error)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from labelmirror.app import Workshop
 from labelmirror.cli.frame import Call
 from labelmirror.config import Config
-from labelmirror.engine.cycle import run_error
+from labelmirror.engine.runs import run_error
 from labelmirror.errors import LabelmirrorError
 from labelmirror.model.report import RunError
 from labelmirror.telemetry.clock import SystemClock

@@ -21,7 +21,8 @@ def status(
     from labelmirror.cli import shapes, telling
     from labelmirror.cli.shop import open_shop
     from labelmirror.engine import status as engine
-    from labelmirror.engine.cycle import check_marker, run_error
+    from labelmirror.engine.marker import check_marker
+    from labelmirror.engine.runs import run_error
     from labelmirror.errors import LabelmirrorError
 
     async def work() -> ExitCode:

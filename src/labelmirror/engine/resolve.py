@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from labelmirror.engine.compare import lay_out_held
-from labelmirror.engine.cycle import check_marker, new_run, outcome_of, run_error, with_window
+from labelmirror.engine.cycle import with_window
 from labelmirror.engine.look import look
+from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import Mirror
 from labelmirror.engine.push import Pushing, Wish
+from labelmirror.engine.runs import new_run, outcome_of, run_error
 from labelmirror.errors import LabelmirrorError, UsageError
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.report import MirrorReport

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from labelmirror.engine.cycle import check_marker, new_run, run_error
+from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Mirror, Run, local_file
 from labelmirror.engine.rows import document_pages, image_pages
+from labelmirror.engine.runs import new_run, run_error
 from labelmirror.engine.transfer import pull_images
 from labelmirror.errors import LabelmirrorError, TooLarge
 from labelmirror.model.document import content_id
