@@ -1,5 +1,6 @@
 """The laws that every provider keeps. A binding says how to open one and how to change its server."""
 
+from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
 
@@ -65,9 +66,11 @@ class Stage(Protocol):
         ...
 
 
-class ProviderContract:
+class ProviderContract(ABC):
+    @abstractmethod
     def stage(self) -> AbstractAsyncContextManager[Stage]:
-        raise NotImplementedError
+        """A server with a dataset on it, and the provider that is to keep the laws."""
+        ...
 
     async def test_a_listing_is_complete_and_proves_it(self) -> None:
         async with self.stage() as stage:

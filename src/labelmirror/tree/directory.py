@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
+import aiofiles
 import anyio
 import anyio.to_thread
 
@@ -88,15 +89,16 @@ class DirectoryTree:
         path = self._root / name
         with disk_errors(SUMMARY):
             try:
-                opening = "{\n" + "".join(f"  {_json(key)}: {_json(value)},\n" for key, value in head.items())
-                await anyio.to_thread.run_sync(_append, path, opening + '  "images": [')
-                comma = "\n"
-                async for page in images:
-                    lines = ",\n".join(f"    {_json(image)}" for image in page)
-                    if lines:
-                        await anyio.to_thread.run_sync(_append, path, comma + lines)
-                        comma = ",\n"
-                await anyio.to_thread.run_sync(_append, path, "\n  ]\n}\n")
+                async with aiofiles.open(path, "x", encoding="utf-8") as file:
+                    opening = "{\n" + "".join(f"  {_json(key)}: {_json(value)},\n" for key, value in head.items())
+                    await file.write(opening + '  "images": [')
+                    comma = "\n"
+                    async for page in images:
+                        lines = ",\n".join(f"    {_json(image)}" for image in page)
+                        if lines:
+                            await file.write(comma + lines)
+                            comma = ",\n"
+                    await file.write("\n  ]\n}\n")
                 await self._run(lambda folders: _replace_if_changed(folders, name, SUMMARY))
             finally:
                 with anyio.CancelScope(shield=True):
@@ -195,11 +197,6 @@ def _json(value: JsonValue) -> str:
     """One line of JSON, readable unless a name holds what UTF-8 cannot."""
     text = json.dumps(value, ensure_ascii=False)
     return text if text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text) else json.dumps(value)
-
-
-def _append(path: Path, text: str) -> None:
-    with disk_errors(SUMMARY), path.open("a", encoding="utf-8") as file:
-        file.write(text)
 
 
 def _replace_if_changed(folders: Folders, name: str, path: str) -> None:
