@@ -27,7 +27,7 @@ from support.web import QUICK
 HARBOUR = DatasetRef(name="harbour")
 
 #: On a clock that does not wait, a stand-in that builds in real time is asked many times.
-PATIENT = ExportRules(patience_s=3600.0)
+PATIENT = ExportRules(patience_s=1e9)
 
 #: Each provider that is opened has luck of its own.
 _SEEDS = itertools.count()
