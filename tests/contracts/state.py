@@ -83,7 +83,7 @@ class StateContract:
         assert await state.troubles() in ([], ())
 
     async def test_facts_are_kept_whole(self, state: MirrorState) -> None:
-        facts = replace(await state.facts(), dataset_name=HOSTILE, last_sync_s=1.5, listing_complete=True)
+        facts = replace(await state.facts(), dataset_name=HOSTILE, last_sync_s=1.5, claimed=True)
         await state.set_facts(facts)
         assert await state.facts() == facts
 

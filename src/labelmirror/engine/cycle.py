@@ -136,7 +136,6 @@ async def _finish(run: Run, seen: Seen, window: Window) -> None:
             dataset_name=seen.dataset.name,
             last_sync_s=now_s,
             last_full_check_s=seen.look.started_s if checked_fully else facts.last_full_check_s,
-            listing_complete=seen.look.complete,
             summary=summary,
             safety_level=seen.capabilities.safety_level,
         )

@@ -149,7 +149,6 @@ class Capabilities:
     image_batch: int
     safety_level: int
     save_batch: int = 1
-    has_sets: bool = False
     notes: tuple[str, ...] = ()
 
 

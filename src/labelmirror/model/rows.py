@@ -160,7 +160,6 @@ class MirrorFacts:
     dataset_name: str | None = None
     last_sync_s: float | None = None
     last_full_check_s: float | None = None
-    listing_complete: bool = False
     summary: Digest | None = None
     window_last_s: float | None = None
     window_max_s: float | None = None

@@ -37,13 +37,12 @@ class SaveAnswer(Enum):
 @dataclass(frozen=True, slots=True)
 class SaveResult:
     """The answer to one save. `previous_count` is how many annotations the server says that it overwrote, None if it
-    does not say; `stored` what it says that it holds now, None if it does not say.
+    does not say.
     """
 
     key: DocumentKey
     answer: SaveAnswer
     previous_count: int | None = None
-    stored: Reading | None = None
     message: str = ""
 
 

@@ -237,11 +237,6 @@ class Pacer:
         clock = self._server
         return None if clock.lower_s is None else (clock.lower_s + clock.upper_s) / 2
 
-    async def refresh(self) -> Quota:
-        """Read the ledger, and say what the window allows now; sends nothing."""
-        await self._transact(lambda book, _: (book, None))
-        return self.quota()
-
     async def aclose(self) -> None:
         """Report what is not reported yet, and give back what was leased and will not be spent."""
         await self._report()
