@@ -280,6 +280,21 @@ async def test_a_foreign_save_in_the_window_raises_an_alarm_until_a_person_has_s
     assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
 
 
+async def test_an_overwritten_save_is_told_even_when_yet_another_one_follows_it() -> None:
+    bench = await mirrored()
+    add_here(bench)
+
+    async def door(point: str) -> None:
+        if point == "save":
+            server(bench).annotations = [*server(bench).annotations, THEIRS]
+        if point == "saved":
+            server(bench).annotations = [*server(bench).annotations, {**THEIRS, "id": "another"}]
+
+    bench.provider.door = door
+    assert held(await bench.sync()) == [HoldReason.FOREIGN_SAVE_OVERWRITTEN]
+    assert await outcomes(bench) == [SaveOutcome.FOREIGN_OVERWRITTEN]
+
+
 async def test_an_edit_made_on_the_server_during_the_look_is_merged_and_not_overwritten() -> None:
     bench = await mirrored()
     add_here(bench)

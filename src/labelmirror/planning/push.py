@@ -110,7 +110,7 @@ class Ending(Enum):
 
     #: The server holds what was sent.
     STANDS = "stands"
-    #: The same, and a save of somebody else was overwritten.
+    #: A save of somebody else was overwritten, whatever the server holds by now.
     FOREIGN_OVERWRITTEN = "foreign_overwritten"
     #: The server holds what it held before: nothing was applied, it may be sent again.
     NOT_APPLIED = "not_applied"
@@ -131,9 +131,11 @@ def ending(
     """Judge a save by its answer and by what was read back; None when it could not be read back."""
     if answer in {SaveAnswer.REFUSED, SaveAnswer.GONE}:
         return Ending.REFUSED
+    if previous_count is not None and previous_count != read_count:
+        # Whatever the server holds by now, and even if it cannot be read: what was overwritten is gone, and must be told.
+        return Ending.FOREIGN_OVERWRITTEN
     if found is None:
         return None
     if found == wanted:
-        foreign = previous_count is not None and previous_count != read_count
-        return Ending.FOREIGN_OVERWRITTEN if foreign else Ending.STANDS
+        return Ending.STANDS
     return Ending.NOT_APPLIED if found == before else Ending.MOVED
