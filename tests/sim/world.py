@@ -186,7 +186,7 @@ class World:
             if image.name == f"{image.id.removeprefix('i').lstrip('0')}.jpg" and self.rng.random() < 0.2:
                 # A person brought a copy of the document along: it was there before the first run.
                 folder = f"{image.directory}/" if image.directory else ""
-                self.tree.edit(f"annotations/{folder}{image.name}.json", render(image.document()))
+                self.write(f"annotations/{folder}{image.name}.json", render(image.document()))
 
     # --- what people do ------------------------------------------------------------------------------------------
 
