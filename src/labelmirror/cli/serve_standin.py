@@ -1,7 +1,7 @@
 """`labelmirror serve-standin`."""
 
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -48,9 +48,11 @@ def serve_standin(
             except OSError as error:
                 msg = f"port {port} cannot be served: {error.strerror}"
                 raise UsageError(msg, hint="another program may use it; --port 0 takes a free one") from error
+            access = asdict(standin.login) if standin.login else {"key": standin.key}
+            spoken = ", ".join(f"{name} {value}" for name, value in access.items())
             call.answer(
-                {"url": standin.url, "kind": kind, "key": standin.key},
-                lambda: f"{kind} stand-in at {standin.url} with key {standin.key}",
+                {"url": standin.url, "kind": kind, **access},
+                lambda: f"{kind} stand-in at {standin.url} with {spoken}",
             )
             await stop.requested.wait()
         return ExitCode.DONE

@@ -13,6 +13,7 @@ from labelmirror.standin.options import Role, StandinOptions, WindowKind
 from labelmirror.standin.record import RequestRecord
 from labelmirror.standin.registry import BUILDERS
 from labelmirror.standin.server import Standin, serve
+from labelmirror.standin.service import Login
 from labelmirror.standin.world import Dataset, Image, World
 
 KINDS = tuple(BUILDERS)
@@ -24,6 +25,7 @@ __all__ = [
     "FaultKind",
     "FaultPlanError",
     "Image",
+    "Login",
     "RequestRecord",
     "Role",
     "Standin",

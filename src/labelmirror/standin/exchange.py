@@ -1,6 +1,7 @@
 """One request and its answer, as the dialects see them: no HTTP library in sight."""
 
 import json
+import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -108,7 +109,8 @@ Handler = Callable[[Call], Awaitable[Reply]]
 class Route:
     """One operation: its name in fault plans and counters, where it is found, and the role that it needs.
 
-    `pattern` is a path with `{part}` or `{part:regular expression}`; a slash at its end counts.
+    `pattern` is a path with `{part}` or `{part:regular expression}`; a slash at its end counts. An `open` operation
+    is served to anybody, keys and quotas aside; its handler may look at the headers itself.
     """
 
     name: str
@@ -116,6 +118,7 @@ class Route:
     pattern: str
     handler: Handler
     role: Role | None = Role.VIEWER
+    open: bool = False
 
 
 class Dialect(Protocol):
@@ -127,8 +130,11 @@ class Dialect(Protocol):
     def secret(self, headers: Mapping[str, str]) -> str | None:
         """The key that a request carries, if any."""
 
-    def error(self, refusal: Refusal) -> Any:
-        """The body of a refusal."""
+    def mint(self, rng: random.Random) -> str:
+        """A fresh secret for a key, in the form that this server gives its keys."""
+
+    def refused(self, refusal: Refusal) -> Reply:
+        """A refusal as this server words it."""
 
     def rows(self, payload: Any) -> list[Any] | None:
         """The list inside a listing (the very object, to be changed), or None if the payload is no listing."""

@@ -111,11 +111,11 @@ class _Endpoint:
             await asyncio.sleep(stage.options.latency_s)
         headers: dict[str, str] = {}
         try:
-            key = self._admit(secret, headers) if self._origin is Origin.API else None
+            key = self._admit(secret, headers) if self._origin is Origin.API and not self._route.open else None
             record.fault = stage.faults.due(self._route.name, request.path)
             reply = await self._spoilt(request, key, record.fault)
         except Refusal as refusal:
-            reply = self._refused(refusal)
+            reply = stage.dialect.refused(refusal)
         if reply is None:
             record.status = 0
             return delivery.drop(request)
@@ -143,11 +143,9 @@ class _Endpoint:
             raise Refusal(403, "forbidden", f"This needs the role {self._route.role.value}", details)
         return key
 
-    def _refused(self, refusal: Refusal) -> Reply:
-        return Reply(self._stage.dialect.error(refusal), refusal.status)
-
     async def _spoilt(self, request: web.Request, key: Key | None, fault: FaultKind | None) -> Reply | None:
         """The answer with its fault, if one is due. None: the connection is to be dropped."""
+        refused = self._stage.dialect.refused
         match fault:
             case None:
                 return await self._handled(request, key)
@@ -160,12 +158,12 @@ class _Endpoint:
                 await self._handled(request, key)
                 return None
             case FaultKind.LIMITED:
-                reply = self._refused(Refusal(429, "rate_limited", "Rate limit exceeded"))
+                reply = refused(Refusal(429, "rate_limited", "Rate limit exceeded"))
                 return replace(reply, headers={"Retry-After": str(LIMITED_RETRY_AFTER_S)})
             case FaultKind.LIMITED_BARE:
-                return self._refused(Refusal(429, "rate_limited", "Rate limit exceeded"))
+                return refused(Refusal(429, "rate_limited", "Rate limit exceeded"))
             case _ if fault in _ERRORS:
-                return self._refused(Refusal(_ERRORS[fault], "server_error", "Something went wrong"))
+                return refused(Refusal(_ERRORS[fault], "server_error", "Something went wrong"))
             case FaultKind.EXPIRED_LINK:
                 return Reply(status=403, content=Memory(_EXPIRED), mime="application/xml")
             case FaultKind.HTML:

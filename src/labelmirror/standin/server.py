@@ -2,11 +2,11 @@
 
 import random
 import socket
-import string
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -19,33 +19,48 @@ from labelmirror.standin.links import LinkSigner
 from labelmirror.standin.options import Role, StandinOptions
 from labelmirror.standin.record import RequestLog
 from labelmirror.standin.registry import builder
-from labelmirror.standin.service import Ground
+from labelmirror.standin.service import Ground, Login, Service
 from labelmirror.standin.world import World
 
 _SHUTDOWN_S = 0.2
+_World = TypeVar("_World")
 
 
 class Standin:
     """A running stand-in server, for a test or a demonstration to look into and to steer.
 
     `url` is the API's address and `storage_url` that of the host that signed links lead to. `key` works, with the
-    role of the options; so do the keys that `add_key` gives. `world` may be looked at and changed; `requests` is the
-    log; `faults`, `quota` and `clock` may be changed at any time, and `pages`, what listings answered, cleared.
+    role of the options; so do the keys that `add_key` gives. `login` is for servers that people log in to. What the
+    server holds may be looked at and changed: `world` is a Pictograph's, `world_as` gives that of any kind. `requests`
+    is the log; `faults`, `quota` and `clock` may be changed at any time, and `pages`, what listings answered, cleared.
     """
 
-    def __init__(self, backstage: Backstage, world: World, signer: LinkSigner) -> None:
+    def __init__(self, backstage: Backstage, service: Service, signer: LinkSigner) -> None:
         self.url = backstage.origins[Origin.API]
         self.storage_url = backstage.origins[Origin.STORAGE]
         self.kind = backstage.options.kind
-        self.world = world
+        self.login: Login | None = service.login
         self.requests: RequestLog = backstage.log
         self.faults: FaultPlan = backstage.faults
         self.quota: Quota = backstage.quota
         self.clock: ServerClock = backstage.clock
         self.pages: Pages = backstage.pages
         self._keys = backstage.keys
+        self._service = service
         self._signer = signer
         self._seed = backstage.options.seed
+
+    @property
+    def world(self) -> World:
+        """The world of a Pictograph. Raises TypeError for any other kind."""
+        return self.world_as(World)
+
+    def world_as(self, kind: type[_World]) -> _World:
+        """What the server holds, which is of this class. Raises TypeError if it is not."""
+        world = self._service.world
+        if not isinstance(world, kind):
+            raise TypeError(f"a {self.kind} stand-in holds a {type(world).__name__}, not a {kind.__name__}")
+        return world
 
     @property
     def key(self) -> str:
@@ -63,7 +78,7 @@ class Standin:
 
     def add_key(self, role: Role) -> str:
         """One more working key, with a quota of its own; its secret."""
-        key = Key(_secret(f"{self._seed} {len(self._keys)}"), role)
+        key = _key(self._service, self._seed, len(self._keys), role)
         self._keys.append(key)
         return key.secret
 
@@ -100,12 +115,13 @@ async def serve(options: StandinOptions) -> AsyncIterator[Standin]:
         stack.callback(files.close)
         origins = {Origin.API: _url(api), Origin.STORAGE: _url(files)}
         clock = ServerClock(options.clock_offset_s)
-        signer = LinkSigner(origins[Origin.STORAGE], options.link_lifetime_s, _secret(f"{options.seed} links").encode())
-        keys = [Key(_secret(f"{options.seed} 0"), options.role)]
+        signer = LinkSigner(origins[Origin.STORAGE], options.link_lifetime_s, f"{options.seed} links".encode())
+        keys: list[Key] = []
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="labelmirror-standin-")))
         service = build(Ground(options, clock, origins[Origin.API], signer, keys, folder))
         stack.callback(service.close)
-        routes = {Origin.API: service.dialect.routes(), Origin.STORAGE: service.storage.routes()}
+        keys.append(_key(service, options.seed, 0, options.role))
+        routes = {Origin.API: service.dialect.routes(), Origin.STORAGE: service.files}
         faults = FaultPlan(options.faults)
         faults.check(tuple(sorted({route.name for several in routes.values() for route in several})))
         backstage = Backstage(
@@ -124,7 +140,7 @@ async def serve(options: StandinOptions) -> AsyncIterator[Standin]:
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.SockSite(runner, listener).start()
-        yield Standin(backstage, service.world, signer)
+        yield Standin(backstage, service, signer)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -143,6 +159,5 @@ def _url(listener: socket.socket) -> str:
     return f"http://{host}:{port}"
 
 
-def _secret(seed: str) -> str:
-    rng = random.Random(seed)
-    return "pk_live_" + "".join(rng.choices(string.ascii_letters + string.digits, k=32))
+def _key(service: Service, seed: int, number: int, role: Role) -> Key:
+    return Key(service.dialect.mint(random.Random(f"{seed} {number}")), role)

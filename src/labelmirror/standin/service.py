@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labelmirror.standin.clock import ServerClock
-from labelmirror.standin.exchange import Dialect, Key
+from labelmirror.standin.exchange import Dialect, Key, Route
 from labelmirror.standin.links import LinkSigner
 from labelmirror.standin.options import StandinOptions
-from labelmirror.standin.storage import Storage
-from labelmirror.standin.world import World
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What is there before a kind is built: addresses, time, keys, and a folder that goes with the stand-in."""
+    """What is there before a kind is built: addresses, time, and a folder that goes with the stand-in.
+
+    `keys` is filled once the kind is built, with secrets that its dialect mints.
+    """
 
     options: StandinOptions
     clock: ServerClock
@@ -25,10 +26,27 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """A kind of server, ready to be served. `close` ends what runs beside it."""
+class Login:
+    """What a person types to log in to a server that knows people rather than keys."""
 
-    world: World
+    user: str
+    password: str
+
+
+def _nothing() -> None:
+    """End nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A kind of server, ready to be served.
+
+    `world` is whatever this kind holds. `files` is what its storage host serves, `login` how people get in where they
+    need more than a key. `close` ends what runs beside the server.
+    """
+
+    world: object
     dialect: Dialect
-    storage: Storage
-    close: Callable[[], None]
+    files: tuple[Route, ...] = ()
+    login: Login | None = None
+    close: Callable[[], None] = _nothing

@@ -1,5 +1,7 @@
 """Puts the stand-in Pictograph together."""
 
+import random
+import string
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +44,7 @@ def build(ground: Ground) -> Service:
     exports = Exports(options, ground.clock, wire, ground.folder)
     storage = Storage(ground.clock, ground.signer, world, exports.stored)
     desk = Desk(generation, options, ground.clock, world, wire, storage, exports)
-    return Service(world=world, dialect=Pictograph(desk, ground.keys), storage=storage, close=exports.close)
+    return Service(world=world, dialect=Pictograph(desk, ground.keys), files=storage.routes(), close=exports.close)
 
 
 class Pictograph:
@@ -66,9 +68,13 @@ class Pictograph:
         """The X-API-Key header; bearer tokens are not looked at."""
         return headers.get("X-API-Key")
 
-    def error(self, refusal: Refusal) -> Any:
-        """The body of a refusal."""
-        return self._desk.wire.error(refusal)
+    def mint(self, rng: random.Random) -> str:
+        """A fresh secret that looks like those of live keys."""
+        return "pk_live_" + "".join(rng.choices(string.ascii_letters + string.digits, k=32))
+
+    def refused(self, refusal: Refusal) -> Reply:
+        """A refusal in the words of the generation."""
+        return Reply(self._desk.wire.error(refusal), refusal.status)
 
     def rows(self, payload: Any) -> list[Any] | None:
         """The list inside a listing."""
