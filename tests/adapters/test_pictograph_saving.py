@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from labelmirror.errors import KeyRefused, Rejected, RoleRefused, Unavailable
-from labelmirror.model.document import JsonObject, JsonValue
+from labelmirror.model.document import JsonValue
 from labelmirror.model.pacing import Priority
 from labelmirror.model.remote import Dataset, ListedImage
 from labelmirror.model.saving import Save, SaveAnswer
@@ -242,8 +242,8 @@ async def test_a_refused_batch_is_halved_until_the_bad_documents_are_alone(gener
 async def test_what_the_program_refuses_itself_is_not_sent(generation: str) -> None:
     async with scene(generation) as at:
         good, bad = await at.saves(2)
-        broken: list[JsonObject] = [{**item, "id": ""} for item in at.provider.format.annotations(bad.wanted)]
-        bad = replace(bad, wanted=at.provider.format.with_annotations(bad.wanted, broken))
+        broken = [{**item, "id": ""} for item in at.provider.format.annotations(bad.wanted)]
+        bad = replace(bad, wanted={**bad.wanted, "annotations": broken})
         results = await at.provider.save_many(at.dataset, [bad, good])
         assert [result.answer for result in results] == [SaveAnswer.REFUSED, SaveAnswer.CLAIMED]
         assert "blank" in results[0].message

@@ -13,7 +13,7 @@ from labelmirror.model.remote import Dataset, ListedImage
 from labelmirror.model.saving import SaveAnswer
 from labelmirror.ports.provider import Provider
 from support.pictograph import fetched, listed, read_all
-from support.saves import annotations_of, read_one, save_of
+from support.saves import annotations_of, read_one, save_of, wanted_of
 
 
 class Stage(Protocol):
@@ -192,7 +192,7 @@ class ProviderContract(ABC):
             gone = rows[1]
             stage.remove(gone.id)
             before = stage.provider.traffic()
-            async with aclosing(stage.provider.reread(dataset, rows)) as readings:
+            async with aclosing(stage.provider.reread(dataset, wanted_of(rows))) as readings:
                 found = [await anext(readings) for _ in range(3)]
             assert [reading.key.image for reading in found] == [row.id for row in rows[:3]]
             assert [reading.problem is None for reading in found] == [True, False, True]

@@ -26,6 +26,7 @@ from labelmirror.model.remote import (
     ReadWay,
     Token,
     Traffic,
+    WantedDocument,
 )
 from labelmirror.model.saving import Save, SaveAnswer, SaveResult
 from labelmirror.ports.provider import DocumentFormat, ImageStream, PageSink
@@ -62,14 +63,21 @@ class PlainFormat:
         assert isinstance(annotations, list)
         return cast("list[JsonObject]", annotations)
 
-    def keyed(self, document: Document) -> Sequence[Keyed]:
+    @property
+    def stable_ids(self) -> bool:
+        return True
+
+    def keyed(self, document: Document, base: Document | None = None) -> Sequence[Keyed]:
         items = [Keyed(str(item["id"]), digest_of(item), item) for item in self.annotations(document)]
         if len({item.key for item in items}) < len(items):
             raise InvalidDocument("two annotations have one id", pointer="/annotations")
         return items
 
-    def with_annotations(self, document: Document, annotations: Sequence[JsonObject]) -> Document:
-        return {**document, "annotations": list(annotations)}
+    def rebuilt(self, document: Document, parts: Sequence[Keyed]) -> Document:
+        return {**document, "annotations": [part.value for part in parts]}
+
+    def half_saved(self, before: Document, body: Document, found: Document) -> bool:
+        return False
 
     def counts(self, document: Document) -> Counts:
         counts: dict[str, int] = {}
@@ -171,6 +179,9 @@ class MemoryProvider:
         total = sum(len(image.annotations) for image in self.images_by_id.values())
         return Dataset(self.dataset_id, self.name, len(self.images_by_id), total)
 
+    async def stamp(self, dataset: Dataset) -> str | None:
+        return None
+
     async def list_images(self, dataset: Dataset, sink: PageSink) -> ListingEnd:
         offset, pages = 0, 0
         hidden = set(list(self.images_by_id)[:1]) if self.hides() else set()
@@ -205,16 +216,18 @@ class MemoryProvider:
     async def read_ways(self, dataset: Dataset) -> Sequence[ReadWay]:
         return self.ways
 
-    async def read(self, dataset: Dataset, way: ReadWay, wanted: AsyncIterator[ListedImage]) -> AsyncIterator[Reading]:
+    async def read(
+        self, dataset: Dataset, way: ReadWay, wanted: AsyncIterator[WantedDocument]
+    ) -> AsyncIterator[Reading]:
         if way.covers_all:
             for _ in range(way.fixed_requests):
                 await self._request("archive")
             for image in list(self.images_by_id.values()):
                 yield self._reading(image.id)
             return
-        async for listed in wanted:
+        async for document in wanted:
             await self._request("read")
-            yield self._reading(listed.id)
+            yield self._reading(document.key.image)
 
     def _reading(self, image_id: str) -> Reading:
         image = self.images_by_id.get(image_id)
@@ -227,10 +240,10 @@ class MemoryProvider:
             DocumentKey(image_id), render(document), self.format.digest(document), self.format.counts(document)
         )
 
-    async def reread(self, dataset: Dataset, images: Sequence[ListedImage]) -> AsyncGenerator[Reading, None]:
-        for image in images:
+    async def reread(self, dataset: Dataset, wanted: Sequence[WantedDocument]) -> AsyncGenerator[Reading, None]:
+        for document in wanted:
             await self._request("reread")
-            yield self._reading(image.id)
+            yield self._reading(document.key.image)
 
     async def problems(self, dataset: Dataset, key: DocumentKey, data: bytes) -> Sequence[InvalidDocument]:
         try:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from labelmirror.model.keys import DatasetRef
-from labelmirror.model.remote import Dataset, ListedImage, ListingEnd, Reading, ReadWay
+from labelmirror.model.remote import Dataset, ListedImage, ListingEnd, Reading, ReadWay, WantedDocument
 from labelmirror.ports.provider import Provider
 from labelmirror.providers.pictograph.exports import ExportRules
 from labelmirror.providers.pictograph.provider import PictographProvider, build
@@ -22,6 +22,7 @@ from labelmirror.transport.retry import Backoff
 from support.ledger import MemoryAccount
 from support.memory_facts import MemoryFacts
 from support.quick_clock import QuickClock
+from support.saves import wanted_of
 from support.web import QUICK
 
 HARBOUR = DatasetRef(name="harbour")
@@ -73,9 +74,9 @@ async def listed(provider: Provider, dataset: Dataset) -> tuple[Sequence[ListedI
     return rows, end
 
 
-async def stream_of(images: Iterable[ListedImage]) -> AsyncIterator[ListedImage]:
-    for image in images:
-        yield image
+async def stream_of(images: Iterable[ListedImage]) -> AsyncIterator[WantedDocument]:
+    for wanted in wanted_of(list(images)):
+        yield wanted
 
 
 async def read_all(

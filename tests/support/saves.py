@@ -5,15 +5,21 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from labelmirror.model.document import JsonObject
-from labelmirror.model.remote import Dataset, ListedImage, Reading
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.remote import Dataset, ListedImage, Reading, WantedDocument
 from labelmirror.model.saving import Save
 from labelmirror.ports.provider import Provider
 
 _KEYS = itertools.count()
 
 
+def wanted_of(rows: Sequence[ListedImage]) -> Sequence[WantedDocument]:
+    """All documents of these images."""
+    return [WantedDocument(DocumentKey(row.id, document.set), row) for row in rows for document in row.documents]
+
+
 async def read_one(provider: Provider, dataset: Dataset, row: ListedImage) -> Reading:
-    async with aclosing(provider.reread(dataset, [row])) as readings:
+    async with aclosing(provider.reread(dataset, wanted_of([row]))) as readings:
         (reading,) = [reading async for reading in readings]
     assert reading.problem is None
     return reading
@@ -27,5 +33,6 @@ def annotations_of(provider: Provider, reading: Reading) -> Sequence[JsonObject]
 def save_of(provider: Provider, read: Reading, row: ListedImage, annotations: Sequence[JsonObject]) -> Save:
     """The document that was read, with other annotations."""
     assert read.data is not None
-    wanted = provider.format.with_annotations(provider.format.parse(read.data), annotations)
+    parts = provider.format.keyed({"annotations": list(annotations)})
+    wanted = provider.format.rebuilt(provider.format.parse(read.data), parts)
     return Save(read.key, row, wanted, read, f"key-{next(_KEYS)}")

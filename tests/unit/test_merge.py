@@ -38,7 +38,7 @@ def content(items: Sequence[Keyed]) -> dict[str, str]:
 
 
 def outcome(merged: Merged) -> tuple[dict[str, str], list[str]]:
-    return content(merged.annotations), sorted(clash.key for clash in merged.clashes)
+    return content(merged.parts), sorted(clash.key for clash in merged.clashes)
 
 
 def test_the_laws_hold_for_random_documents() -> None:
@@ -49,12 +49,12 @@ def test_the_laws_hold_for_random_documents() -> None:
     for _ in range(CASES):
         base = some(rng)
         local, remote = edited(rng, base), edited(rng, base)
-        assert content(merge(base, base, remote).annotations) == content(remote)
-        assert content(merge(base, local, base).annotations) == content(local)
+        assert content(merge(base, base, remote).parts) == content(remote)
+        assert content(merge(base, local, base).parts) == content(local)
         assert outcome(merge(base, local, local)) == (content(local), [])
         merged = merge(base, local, remote)
         assert outcome(merged) == outcome(merge(base, remote, local))
-        held, known = content(merged.annotations), (content(base), content(local), content(remote))
+        held, known = content(merged.parts), (content(base), content(local), content(remote))
         for key, digest in held.items():
             assert digest in {known[1].get(key), known[2].get(key)}, "invented"
         clashing = {clash.key for clash in merged.clashes}
@@ -90,7 +90,7 @@ def test_changes_of_one_side_are_taken_in_remote_order_with_local_additions_last
 ) -> None:
     merged = merge(base, local, remote)
     assert merged.clean
-    assert list(merged.annotations) == expected
+    assert list(merged.parts) == expected
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,9 @@ def test_annotations_that_cannot_be_told_apart_have_no_keys(second: JsonObject) 
 
 def test_another_list_in_a_document_leaves_what_surrounds_it() -> None:
     before = FORMAT.parse(b'{"image": "a.jpg", "annotation_count": 7, "annotations": [], "odd": 1}')
-    after = FORMAT.with_annotations(before, [BOX])
+    after = FORMAT.rebuilt(before, FORMAT.keyed({"annotations": [BOX]}))
     assert list(after.items()) == [("image", "a.jpg"), ("annotation_count", 1), ("annotations", [BOX]), ("odd", 1)]
-    assert FORMAT.with_annotations({"annotations": [BOX]}, []) == {"annotations": []}
+    assert FORMAT.rebuilt({"annotations": [BOX]}, []) == {"annotations": []}
 
 
 def test_counts_are_by_class_name() -> None:

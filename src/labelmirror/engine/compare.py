@@ -10,7 +10,7 @@ from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, LocalMirror
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.scan import with_present_files
 from labelmirror.errors import InvalidDocument
-from labelmirror.model.document import ContentId
+from labelmirror.model.document import ContentId, Document
 from labelmirror.model.keyed import Keyed
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.rows import DocumentRow
@@ -69,14 +69,15 @@ def _differs(row: DocumentRow) -> bool:
 async def _diff(mirror: LocalMirror, row: DocumentRow, contents: Mapping[ContentId, bytes]) -> DocumentDiff | None:
     if not _differs(row):
         return None
-    base = _keyed(mirror, contents[row.base.content]) if row.base is not None else ()
+    agreed = mirror.format.parse(contents[row.base.content]) if row.base is not None else None
+    base = mirror.format.keyed(agreed) if agreed is not None else ()
     local: Sequence[Keyed] | None = None
     if row.local is not None and row.local.digest is not None:
         read = await mirror.tree.read(row.path, limit_bytes=DOCUMENT_LIMIT_BYTES)
-        local = _keyed(mirror, read[0]) if read is not None else None
+        local = _keyed(mirror, read[0], agreed) if read is not None else None
     remote: Sequence[Keyed] | None = None
     if row.remote is not None and row.remote.read_content is not None:
-        remote = _keyed(mirror, contents[row.remote.read_content])
+        remote = _keyed(mirror, contents[row.remote.read_content], agreed)
     elif row.listed and row.base is not None:
         remote = base  # no look saw anything else there since both sides agreed
     return DocumentDiff(
@@ -87,10 +88,10 @@ async def _diff(mirror: LocalMirror, row: DocumentRow, contents: Mapping[Content
     )
 
 
-def _keyed(mirror: LocalMirror, data: bytes) -> Sequence[Keyed]:
-    """The annotations by key; an invalid document shows none."""
+def _keyed(mirror: LocalMirror, data: bytes, agreed: Document | None) -> Sequence[Keyed]:
+    """The parts of a descendant of what was agreed on; an invalid document shows none."""
     try:
-        return mirror.format.keyed(mirror.format.parse(data))
+        return mirror.format.keyed(mirror.format.parse(data), agreed)
     except InvalidDocument:
         return ()
 

@@ -92,7 +92,9 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     mirror = run.mirror
     await check_marker(mirror)
     await mirror.tree.drop_leftovers()
-    seen = await look(run, full_check=options.full_check, move_files=True)
+    seen = await look(
+        run, full_check=options.full_check, move_files=True, finish_saves=options.directions.pushes and options.retire
+    )
     tally = await _tally(mirror, seen)
     report.refused = check(tally, options.consent)
     report.images.total = tally.selected_images

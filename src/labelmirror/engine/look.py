@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from labelmirror.engine.mirror import Progress, Run
 from labelmirror.engine.placing import place_images, recover
-from labelmirror.engine.push import settle_open_saves
 from labelmirror.engine.reading import Readings
 from labelmirror.engine.scan import scan
+from labelmirror.engine.settle import settle_open_saves
 from labelmirror.errors import GuardRefused
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
@@ -40,10 +40,11 @@ class Seen:
     ways: tuple[str, ...]
 
 
-async def look(run: Run, *, full_check: bool, move_files: bool) -> Seen:
+async def look(run: Run, *, full_check: bool, move_files: bool, finish_saves: bool = True) -> Seen:
     """Look at server and files. `full_check` reads every document whose listing shows no strong sign of its content.
 
-    Without `move_files` an image that was renamed on the server keeps its place for now.
+    Without `move_files` an image that was renamed on the server keeps its place for now, and saves of which the end is not
+    known stay open. `finish_saves` sends again what a save that was cut off left half done.
     """
     mirror = run.mirror
     now_s = mirror.clock.now_s()
@@ -75,7 +76,7 @@ async def look(run: Run, *, full_check: bool, move_files: bool) -> Seen:
         alarms=await mirror.state.journal.alarms(),
     )
     if move_files:
-        await settle_open_saves(run, dataset)
+        looked = replace(looked, unsettled=await settle_open_saves(run, dataset, may_send=finish_saves))
     await place_images(run, move_files=move_files)
     reading = Readings(run, dataset, looked)
     await scan(run, reading.note_empty)

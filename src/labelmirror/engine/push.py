@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.scan import read_local
+from labelmirror.engine.settle import ROUNDS, Unfinished, finish, read_now
 from labelmirror.errors import InvalidDocument
 from labelmirror.model.document import ContentId, Digest, Document, content_id, render
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
-from labelmirror.model.remote import Dataset, ListedImage, Reading
+from labelmirror.model.remote import Dataset, ListedImage, Reading, WantedDocument
 from labelmirror.model.report import DocumentCounts, Window
 from labelmirror.model.rows import Base, DocumentRow, FileStat, LocalFile
 from labelmirror.model.saving import Save, SaveAnswer, SaveOutcome, SaveRecord, SaveResult, WishKind
@@ -27,9 +28,6 @@ from labelmirror.planning.plan import Look, plan_document
 from labelmirror.planning.push import Decision, Ending, Side, Step, decide, decide_wish, ending
 from labelmirror.ports.state import DocumentRecorded
 from labelmirror.ports.tree import Placement, PlaceOutcome
-
-#: A document is tried this often in one run while others keep saving it.
-ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +163,14 @@ class Pushing:
         by_key = {edit.row.key: edit for edit in edits}
         began_s = mirror.clock.monotonic_s()
         sendings: list[_Sending] = []
-        async with aclosing(mirror.provider.reread(self.dataset, [edit.image for edit in edits])) as readings:
+        wanted = [WantedDocument(edit.row.key, edit.image) for edit in edits]
+        async with aclosing(mirror.provider.reread(self.dataset, wanted)) as readings:
             async for reading in readings:
                 edit = by_key.pop(reading.key, None)
                 if edit is None:
+                    continue
+                if reading.being_annotated:
+                    self._hold(edit.row, HoldReason.BEING_ANNOTATED)
                     continue
                 if reading.data is None or reading.digest is None:
                     problem = reading.problem
@@ -195,10 +197,6 @@ class Pushing:
         contents = await self.run.mirror.state.contents(list(bases.values()))
         return {key: contents[content] for key, content in bases.items()}
 
-    def _side(self, data: bytes, digest: Digest) -> Side:
-        documents = self.run.mirror.format
-        return Side(digest, documents.keyed(documents.parse(data)))
-
     async def _decide(self, edit: _Edit, held: bytes | None, reading: Reading) -> _Sending | None:
         """Decide about one document on what was just read, and do what needs no save. `held` is base's document.
 
@@ -208,14 +206,20 @@ class Pushing:
         assert reading.data is not None
         assert reading.digest is not None
         await mirror.state.add_readings([(reading, None)], mirror.clock.now_s())
-        local = Side(documents.digest(edit.local), documents.keyed(edit.local)) if edit.local is not None else None
-        remote = self._side(reading.data, reading.digest)
-        base = self._side(held, row.base.digest) if held is not None and row.base is not None else None
+        undone = await self._undone(edit.wish)
+        agreed = documents.parse(held) if held is not None else None
+        # Where annotations have no ids of their own, they are told apart by those that they descend from.
+        origin = agreed if undone is None else undone[0]
+        local = self._side(edit.local, origin) if edit.local is not None else None
+        remote = self._side(documents.parse(reading.data), origin)
+        base = self._side(agreed, origin) if agreed is not None else None
+        stable_ids = documents.stable_ids
         if edit.wish is not None:
-            decision = decide_wish(edit.wish.kind, base, local, remote, await self._undone(edit.wish))
+            versions = (self._side(undone[0], origin), self._side(undone[1], origin)) if undone is not None else None
+            decision = decide_wish(edit.wish.kind, base, local, remote, versions, stable_ids=stable_ids)
         else:
             assert local is not None, "an edit without a wish has a readable file"
-            decision = decide(base, local, remote, mirror.policy.on_conflict)
+            decision = decide(base, local, remote, mirror.policy.on_conflict, stable_ids=stable_ids)
         match decision.step:
             case Step.HOLD:
                 assert decision.reason is not None
@@ -229,7 +233,7 @@ class Pushing:
                 assert edit.data is not None
                 return self._sending(edit, decision, reading, edit.local, edit.data)
             case Step.SEND_MERGED:
-                wanted = documents.with_annotations(documents.parse(reading.data), decision.annotations)
+                wanted = documents.rebuilt(documents.parse(reading.data), decision.parts)
                 return self._sending(edit, decision, reading, wanted, render(wanted))
             case Step.LEAVE if edit.wish is not None:
                 message = "it was edited here too; push that edit or take it back first"
@@ -238,16 +242,16 @@ class Pushing:
                 pass
         return None
 
-    async def _undone(self, wish: Wish) -> tuple[Side, Side] | None:
+    def _side(self, document: Document, origin: Document | None) -> Side:
+        documents = self.run.mirror.format
+        return Side(documents.digest(document), documents.keyed(document, origin))
+
+    async def _undone(self, wish: Wish | None) -> tuple[Document, Document] | None:
         """The two versions between which a save led that is to be undone: what it sent, and what was there before."""
-        if wish.before is None or wish.body is None:
+        if wish is None or wish.before is None or wish.body is None:
             return None
         documents, contents = self.run.mirror.format, await self.run.mirror.state.contents([wish.body, wish.before])
-        body, before = contents[wish.body], contents[wish.before]
-        return (
-            self._side(body, documents.digest(documents.parse(body))),
-            self._side(before, documents.digest(documents.parse(before))),
-        )
+        return documents.parse(contents[wish.body]), documents.parse(contents[wish.before])
 
     def _sending(self, edit: _Edit, decision: Decision, before: Reading, wanted: Document, data: bytes) -> _Sending:
         documents, row = self.run.mirror.format, edit.row
@@ -294,13 +298,18 @@ class Pushing:
         return again
 
     async def _read_back(self, sendings: Sequence[_Sending]) -> Mapping[DocumentKey, Reading]:
-        images = [sending.edit.image for sending in sendings]
-        if not images:
-            return {}
-        found: dict[DocumentKey, Reading] = {}
-        async for reading in self.run.mirror.provider.reread(self.dataset, images):
-            if reading.data is not None:
-                found[reading.key] = reading
+        """What the server holds now, after what was done by half is finished; what is not known is missing."""
+        mirror, found = self.run.mirror, dict[DocumentKey, Reading]()
+        by_key = {sending.record.key: sending for sending in sendings}
+        wanted = [WantedDocument(key, sending.edit.image) for key, sending in by_key.items()]
+        for reading in await read_now(mirror, self.dataset, wanted):
+            sending = by_key[reading.key]
+            assert sending.before.data is not None
+            before = mirror.format.parse(sending.before.data)
+            save = Unfinished(sending.record, sending.edit.image, before, sending.wanted)
+            held = await finish(mirror, self.dataset, save, reading)
+            if held is not None:
+                found[reading.key] = held
         return found
 
     async def _end(self, sending: _Sending, result: SaveResult, found: Reading | None) -> bool:
@@ -327,7 +336,8 @@ class Pushing:
             case Ending.STANDS:
                 assert found is not None
                 merged = sending.decision.step is Step.SEND_MERGED
-                await self._record(sending.edit, found, sending.data, placed=not merged)
+                named = self._named(sending, found)
+                await self._record(sending.edit, found, named or sending.data, placed=not merged and named is None)
                 await journal.close_save(record.id, SaveOutcome.SAVED, previous)
                 self.counts.pushed += 1
                 self.counts.merged += merged
@@ -347,6 +357,14 @@ class Pushing:
                 await journal.close_save(record.id, SaveOutcome.SUPERSEDED, previous)
                 return True
         return False
+
+    def _named(self, sending: _Sending, found: Reading) -> bytes | None:
+        """The document as the server holds it, if it gave additions their ids; they belong into the working file."""
+        documents = self.run.mirror.format
+        if not documents.stable_ids or found.data is None:
+            return None
+        sent, held = documents.keyed(sending.wanted), documents.keyed(documents.parse(found.data))
+        return None if {part.key for part in sent} == {part.key for part in held} else found.data
 
     async def _record(self, edit: _Edit, held: Reading, data: bytes, *, placed: bool) -> int:
         """Record that both sides hold the same, after writing it here if it is not; 1 if that was done.
@@ -376,30 +394,3 @@ class Pushing:
 def _may_stand(result: SaveResult) -> bool:
     """Whether the server may hold what was sent, so that it has to be read back."""
     return result.answer in {SaveAnswer.CLAIMED, SaveAnswer.UNKNOWN}
-
-
-async def settle_open_saves(run: Run, dataset: Dataset) -> None:
-    """Find out how saves ended that a run which died or lost its connection left open. Sends nothing but reads."""
-    state = run.mirror.state
-    records = await state.journal.open_records()
-    if not records:
-        return
-    images = await state.listed(sorted({record.key.image for record in records}))
-    found: dict[DocumentKey, Reading] = {}
-    async with aclosing(run.mirror.provider.reread(dataset, images)) as readings:
-        async for reading in readings:
-            if reading.digest is not None:
-                found[reading.key] = reading
-                await state.add_readings([(reading, None)], run.mirror.clock.now_s())
-    listed = {image.id for image in images}
-    for record in records:
-        held = found.get(record.key)
-        if held is None and record.key.image in listed:
-            continue
-        digest = held.digest if held is not None else None
-        outcome = SaveOutcome.SUPERSEDED
-        if digest == record.body_digest:
-            outcome = SaveOutcome.SAVED
-        elif digest == record.before_digest:
-            outcome = SaveOutcome.NOT_APPLIED
-        await state.journal.close_save(record.id, outcome)

@@ -8,7 +8,15 @@ from labelmirror.engine.rows import document_pages
 from labelmirror.errors import BudgetSpent, KeyRefused, Limited, RemoteError, Unavailable
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
-from labelmirror.model.remote import Dataset, ListedImage, Reading, ReadProblem, ReadWay, Token
+from labelmirror.model.remote import (
+    Dataset,
+    ListedImage,
+    Reading,
+    ReadProblem,
+    ReadWay,
+    Token,
+    WantedDocument,
+)
 from labelmirror.model.rows import DocumentRow
 from labelmirror.model.trouble import Stage
 from labelmirror.planning.plan import Look, remote_view
@@ -85,11 +93,14 @@ class Readings:
         async for page in document_pages(self.run.mirror.state):
             self.wanted += sum(self._is_wanted(row) for row in page)
 
-    async def _wanted_images(self) -> AsyncIterator[ListedImage]:
+    async def _wanted(self) -> AsyncIterator[WantedDocument]:
         async for page in document_pages(self.run.mirror.state):
-            ids = dict.fromkeys(row.key.image for row in page if self._is_wanted(row))
-            for image in await self.run.mirror.state.listed(list(ids)):
-                yield image
+            keys = [row.key for row in page if self._is_wanted(row)]
+            listed = await self.run.mirror.state.listed(sorted({key.image for key in keys}))
+            images = {image.id: image for image in listed}
+            for key in keys:
+                if key.image in images:
+                    yield WantedDocument(key, images[key.image])
 
     async def _read_in(self, way: ReadWay) -> dict[DocumentKey, ReadProblem]:
         """Read in one way and put the readings on record; what could not be read, and why."""
@@ -97,7 +108,7 @@ class Readings:
         batch: list[Reading] = []
         rereads = max(REREADS_MIN, self.wanted * REREADS_PERCENT // 100) if way.covers_all else 0
         with self.run.phase(Phase.READING, self.wanted) as progress:
-            async for reading in self.run.mirror.provider.read(self.dataset, way, self._wanted_images()):
+            async for reading in self.run.mirror.provider.read(self.dataset, way, self._wanted()):
                 if reading.problem is not None:
                     problems[reading.key] = reading.problem
                     continue

@@ -9,11 +9,21 @@ from labelmirror.model.keys import DocumentKey
 
 
 @dataclass(frozen=True, slots=True)
+class AnnotationSet:
+    """One of several annotation sets of a dataset: each image has a document in each of them. `name` is the server's own."""
+
+    id: str
+    name: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """A dataset as the server describes it. `images` and `annotations` are None where the server gives no count.
 
-    `categories` are the server's own objects, kept for dataset.json and for validation before a push. `details` is the
-    provider's own: what it must remember between calls to address the dataset.
+    `categories` are the server's own objects, kept for dataset.json and for validation before a push. `sets` is empty on
+    servers where an image has one document. `details` is the provider's own: what it must remember between calls to
+    address the dataset.
     """
 
     id: str
@@ -21,6 +31,7 @@ class Dataset:
     images: int | None
     annotations: int | None
     categories: Sequence[JsonObject] = ()
+    sets: Sequence[AnnotationSet] = ()
     details: JsonObject = field(default_factory=dict)
 
 
@@ -67,6 +78,14 @@ class ListedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedDocument:
+    """A document that is to be read, with the listing's row of its image."""
+
+    key: DocumentKey
+    image: ListedImage
+
+
+@dataclass(frozen=True, slots=True)
 class ListingEnd:
     """What a pass over a listing showed beside its rows: the material of a proof of completeness.
 
@@ -92,7 +111,7 @@ class Reading:
     """A document as the server held it when it was read: `data` is the document as it would lie in the mirror.
 
     Where it could not be read, `problem` says why and `data` and `digest` are None. `not_found` among the problems is a
-    hint and not yet a deletion.
+    hint and not yet a deletion. `being_annotated` says that somebody has the image open in an editor that will save over it.
     """
 
     key: DocumentKey
@@ -100,6 +119,7 @@ class Reading:
     digest: Digest | None
     counts: Counts
     problem: ReadProblem | None = None
+    being_annotated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +160,8 @@ class Capabilities:
 
     `safety_level`: 2 per-annotation writes, 1 re-read, count and read-back, 0 neither. `listing_page` is the number of
     rows that the cheapest listing returns in one answer. `image_batch` is how many images one request for links serves
-    (0: no links, one request each); `save_batch` how many documents one request saves.
+    (0: no links, one request each); `save_batch` how many documents one request saves. `atomic_saves` says that a save of
+    one document is done in one step or not at all.
     """
 
     generation: str
@@ -149,6 +170,7 @@ class Capabilities:
     image_batch: int
     safety_level: int
     save_batch: int = 1
+    atomic_saves: bool = True
     notes: tuple[str, ...] = ()
 
 

@@ -31,9 +31,9 @@ class Clash:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The merged list in remote order, local additions last; with clashes it is not to be used."""
+    """The merged parts in remote order, local additions last; with clashes they are not to be used."""
 
-    annotations: Sequence[Keyed]
+    parts: Sequence[Keyed]
     clashes: Sequence[Clash]
 
     @property
@@ -42,8 +42,12 @@ class Merged:
         return not self.clashes
 
 
-def merge(base: Sequence[Keyed], local: Sequence[Keyed], remote: Sequence[Keyed]) -> Merged:
-    """Merge two descendants of `base`. Keys are unique within each list (the caller refuses lists where they are not)."""
+def merge(base: Sequence[Keyed], local: Sequence[Keyed], remote: Sequence[Keyed], *, stable_ids: bool = True) -> Merged:
+    """Merge two descendants of `base`. Keys are unique within each list (the caller refuses lists where they are not).
+
+    Without `stable_ids` keys are matches and not the server's: what is gone on both sides while each has an addition that
+    the other has not may be one annotation that both changed beyond recognition, and clashes.
+    """
     bases, locals_, remotes = _by_key(base), _by_key(local), _by_key(remote)
     kept: list[Keyed] = []
     clashes: list[Clash] = []
@@ -58,6 +62,10 @@ def merge(base: Sequence[Keyed], local: Sequence[Keyed], remote: Sequence[Keyed]
             continue
         if result is not None:
             kept.append(result)
+    if not stable_ids and _added(locals_, remotes, bases) and _added(remotes, locals_, bases):
+        clashes += [
+            Clash(key, bases[key].value, None, None) for key in bases if key not in locals_ and key not in remotes
+        ]
     return Merged(kept, clashes)
 
 
@@ -78,6 +86,11 @@ def difference(before: Sequence[Keyed], after: Sequence[Keyed]) -> Difference:
         removed=tuple(key for key in old if key not in new),
         changed=tuple(key for key in new if key in old and new[key].digest != old[key].digest),
     )
+
+
+def _added(here: Mapping[str, Keyed], there: Mapping[str, Keyed], bases: Mapping[str, Keyed]) -> bool:
+    """Whether one side has an addition that the other has not."""
+    return any(key not in bases and key not in there for key in here)
 
 
 def _by_key(items: Sequence[Keyed]) -> Mapping[str, Keyed]:

@@ -37,6 +37,8 @@ class Look:
     categories: frozenset[str] | None = None
     #: Documents in which a save of somebody else was overwritten, until a person has seen it.
     alarms: frozenset[DocumentKey] = frozenset()
+    #: Documents with a save of ours whose end is not known: what the server shows may be half of it.
+    unsettled: frozenset[DocumentKey] = frozenset()
 
 
 def distrust_before_s(*, now_s: float, full_check: bool, last_sync_s: float | None, every_s: float) -> float:
@@ -62,6 +64,8 @@ class RemoteView:
 
 def remote_view(row: DocumentRow, look: Look) -> RemoteView:
     """Work out what the server holds of a document, and whether it has to be read for that."""
+    if row.key in look.unsettled:
+        return RemoteView(Void.UNKNOWN, {}, read=False, needs_reading=False)
     if not row.listed:
         absent = look.complete and row.key.image in look.confirmed_absent
         return RemoteView(Void.ABSENT if absent else Void.UNKNOWN, {}, read=False, needs_reading=False)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from labelmirror.model.document import Digest, JsonObject
+from labelmirror.model.document import Digest
 from labelmirror.model.keyed import Keyed
 from labelmirror.model.policy import OnConflict
 from labelmirror.model.saving import SaveAnswer, WishKind
@@ -35,22 +35,24 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A step; `annotations` are what both sides shall hold after SEND_MERGED and TAKE_REMOTE, `reason` is of HOLD."""
+    """A step; `parts` are what both sides shall hold after SEND_MERGED, `reason` is of HOLD."""
 
     step: Step
-    annotations: Sequence[JsonObject] = ()
+    parts: Sequence[Keyed] = ()
     reason: HoldReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side's document: its digest and annotations."""
+    """One side's document: its digest and the parts by which it is merged, keyed by those of base."""
 
     digest: Digest
-    annotations: Sequence[Keyed]
+    parts: Sequence[Keyed]
 
 
-def decide(base: Side | None, local: Side, remote: Side, on_conflict: OnConflict) -> Decision:
+def decide(
+    base: Side | None, local: Side, remote: Side, on_conflict: OnConflict, *, stable_ids: bool = True
+) -> Decision:
     """Decide about one document of which all three sides are known. `base` None: the sides never agreed on anything."""
     match classify(base.digest if base else None, local.digest, remote.digest).outcome:
         case Outcome.PUSH:
@@ -58,51 +60,57 @@ def decide(base: Side | None, local: Side, remote: Side, on_conflict: OnConflict
         case Outcome.ADOPT | Outcome.IN_STEP:
             return Decision(Step.ADOPT)
         case Outcome.MERGE if base is not None and on_conflict is not OnConflict.HOLD:
-            merged = merge(base.annotations, local.annotations, remote.annotations)
+            merged = merge(base.parts, local.parts, remote.parts, stable_ids=stable_ids)
             if merged.clean:
-                return _merged([item.value for item in merged.annotations], merged.annotations, remote)
-            return _conflict(HoldReason.BOTH_EDITED, remote, on_conflict)
+                return _merged(merged.parts, remote)
+            return _conflict(HoldReason.BOTH_EDITED, on_conflict)
         case Outcome.MERGE:
             return Decision(Step.HOLD, reason=HoldReason.BOTH_EDITED)
         case Outcome.HOLD:
-            return _conflict(HoldReason.BOTH_ADDED, remote, on_conflict)
+            return _conflict(HoldReason.BOTH_ADDED, on_conflict)
         case _:  # the local file went back to base meanwhile: the server's version is pulled by the next run
             return Decision(Step.LEAVE)
 
 
-def _merged(values: Sequence[JsonObject], merged: Sequence[Keyed], remote: Side) -> Decision:
+def _merged(parts: Sequence[Keyed], remote: Side) -> Decision:
     """A clean merge that only brings what the server holds already needs no save."""
-    same = {item.key: item.digest for item in merged} == {item.key: item.digest for item in remote.annotations}
-    return Decision(Step.TAKE_REMOTE if same else Step.SEND_MERGED, values)
+    same = {part.key: part.digest for part in parts} == {part.key: part.digest for part in remote.parts}
+    return Decision(Step.TAKE_REMOTE) if same else Decision(Step.SEND_MERGED, parts)
 
 
-def _conflict(reason: HoldReason, remote: Side, on_conflict: OnConflict) -> Decision:
+def _conflict(reason: HoldReason, on_conflict: OnConflict) -> Decision:
     match on_conflict:
         case OnConflict.LOCAL:
             return Decision(Step.SEND)
         case OnConflict.REMOTE:
-            return Decision(Step.TAKE_REMOTE, [item.value for item in remote.annotations])
+            return Decision(Step.TAKE_REMOTE)
         case _:
             return Decision(Step.HOLD, reason=reason)
 
 
 def decide_wish(
-    kind: WishKind, base: Side | None, local: Side | None, remote: Side, undone: tuple[Side, Side] | None
+    kind: WishKind,
+    base: Side | None,
+    local: Side | None,
+    remote: Side,
+    undone: tuple[Side, Side] | None,
+    *,
+    stable_ids: bool = True,
 ) -> Decision:
     """Do a person's will with one document. `undone` are what a save sent and what it replaced; both for UNDO only."""
     if kind is WishKind.LOCAL and local is not None:
         return Decision(Step.ADOPT if local.digest == remote.digest else Step.SEND)
     if kind is WishKind.BASE and base is not None:
-        return _merged([item.value for item in base.annotations], base.annotations, remote)
+        return _merged(base.parts, remote)
     if kind is WishKind.UNDO and undone is not None:
         body, before = undone
         if local is not None and local.digest not in {remote.digest, base.digest if base is not None else None}:
             return Decision(Step.LEAVE)
-        merged = merge(body.annotations, before.annotations, remote.annotations)
+        merged = merge(body.parts, before.parts, remote.parts, stable_ids=stable_ids)
         if not merged.clean:
             return Decision(Step.HOLD, reason=HoldReason.BOTH_EDITED)
-        return _merged([item.value for item in merged.annotations], merged.annotations, remote)
-    return Decision(Step.TAKE_REMOTE, [item.value for item in remote.annotations])
+        return _merged(merged.parts, remote)
+    return Decision(Step.TAKE_REMOTE)
 
 
 class Ending(Enum):

@@ -22,6 +22,7 @@ from labelmirror.model.remote import (
     Reading,
     ReadWay,
     Traffic,
+    WantedDocument,
 )
 from labelmirror.model.saving import Save, SaveResult
 
@@ -45,15 +46,28 @@ class DocumentFormat(Protocol):
         """How many annotations of each category it has."""
         ...
 
-    def keyed(self, document: Document) -> Sequence[Keyed]:
-        """The annotations with the keys by which they are merged, in the document's order.
+    @property
+    def stable_ids(self) -> bool:
+        """Whether the server's annotations have ids that stay. If not, `keyed` matches them with those of base."""
+        ...
 
-        Raises InvalidDocument where two have one key.
+    def keyed(self, document: Document, base: Document | None = None) -> Sequence[Keyed]:
+        """The parts by which a document is merged, with their keys: its annotations, in order, and what else people edit.
+
+        A part that descends from one of `base` has that one's key; equal additions have equal keys. Raises InvalidDocument
+        where two parts have one key.
         """
         ...
 
-    def with_annotations(self, document: Document, annotations: Sequence[JsonObject]) -> Document:
-        """The same document around another list of annotations; what counts them is brought in line."""
+    def rebuilt(self, document: Document, parts: Sequence[Keyed]) -> Document:
+        """The same document around other parts, as `keyed` gives them; what counts annotations is brought in line."""
+        ...
+
+    def half_saved(self, before: Document, body: Document, found: Document) -> bool:
+        """Whether `found` is what a save of `body` over `before` can leave behind when it is cut off halfway.
+
+        False where a save is all or nothing, and where anything in `found` comes from neither of the two.
+        """
         ...
 
 
@@ -127,6 +141,13 @@ class Provider(Protocol):
         """The dataset meant. Raises UnknownDataset, naming the nearest names."""
         ...
 
+    async def stamp(self, dataset: Dataset) -> str | None:
+        """A sign, got for few requests, that moves whenever the listing may show something else than before.
+
+        None where the server has none, or while it cannot be relied on because something is being written just now.
+        """
+        ...
+
     async def list_images(self, dataset: Dataset, sink: PageSink) -> ListingEnd:
         """Pass once over the unfiltered listing, handing each page to `sink`; rows may repeat.
 
@@ -142,8 +163,8 @@ class Provider(Protocol):
         """The ways in which documents of this dataset can be read now, with their prices."""
         ...
 
-    def read(self, dataset: Dataset, way: ReadWay, wanted: AsyncIterator[ListedImage]) -> AsyncIterator[Reading]:
-        """Read documents of these images in one of `read_ways`; a way that covers all may bring others too.
+    def read(self, dataset: Dataset, way: ReadWay, wanted: AsyncIterator[WantedDocument]) -> AsyncIterator[Reading]:
+        """Read these documents in one of `read_ways`; a way that covers all may bring others too.
 
         `wanted` is drawn from as needed. One document's trouble is a reading with a problem, and the others go on; what
         a way that covers all did not contain is missing from the result. Raises RoleRefused or another RemoteError when
@@ -155,7 +176,7 @@ class Provider(Protocol):
         """The document of an image of which the listing says that it has no annotation. Pure."""
         ...
 
-    def reread(self, dataset: Dataset, images: Sequence[ListedImage]) -> AsyncGenerator[Reading, None]:
+    def reread(self, dataset: Dataset, wanted: Sequence[WantedDocument]) -> AsyncGenerator[Reading, None]:
         """Read these documents now, one by one and in this order, ahead of all bulk work: a save follows."""
         ...
 

@@ -59,7 +59,12 @@ class PictographFormat:
             counts[category] = counts.get(category, 0) + 1
         return counts
 
-    def keyed(self, document: Document) -> Sequence[Keyed]:
+    @property
+    def stable_ids(self) -> bool:
+        """Annotations have ids that stay."""
+        return True
+
+    def keyed(self, document: Document, base: Document | None = None) -> Sequence[Keyed]:  # noqa: ARG002 - ids tell
         """The annotations with their ids, which are stable on the server.
 
         Raises InvalidDocument where one has no id, or where two have the same.
@@ -74,10 +79,14 @@ class PictographFormat:
             found[key] = Keyed(key, digest_of(comparable(annotation)), annotation)
         return list(found.values())
 
-    def with_annotations(self, document: Document, annotations: Sequence[JsonObject]) -> Document:
+    def rebuilt(self, document: Document, parts: Sequence[Keyed]) -> Document:
         """The same document around another list; its `annotation_count`, if it has one, is set."""
-        count = {"annotation_count": len(annotations)} if "annotation_count" in document else {}
-        return {**document, **count, "annotations": list(annotations)}
+        count = {"annotation_count": len(parts)} if "annotation_count" in document else {}
+        return {**document, **count, "annotations": [part.value for part in parts]}
+
+    def half_saved(self, before: Document, body: Document, found: Document) -> bool:  # noqa: ARG002 - the port's
+        """Never: a save of one document is done in one step, or not at all (contract, 6)."""
+        return False
 
 
 def comparable(annotation: JsonObject) -> JsonObject:

@@ -20,6 +20,7 @@ from labelmirror.model.remote import (
     Reading,
     ReadWay,
     Traffic,
+    WantedDocument,
 )
 from labelmirror.model.saving import Save, SaveResult
 from labelmirror.ports.clock import Clock
@@ -205,6 +206,10 @@ class PictographProvider:
 
     # --- images ----------------------------------------------------------------------------------------------------
 
+    async def stamp(self, dataset: Dataset) -> str | None:  # noqa: ARG002 - the port's
+        """Nothing but the listing itself shows whether anything changed."""
+        return None
+
     async def list_images(self, dataset: Dataset, sink: PageSink) -> ListingEnd:
         """Pass once over all images of a dataset."""
         api, dialect = self._http.api, await self._dialect()
@@ -252,7 +257,9 @@ class PictographProvider:
             ways.append(EXPORT)
         return ways
 
-    async def read(self, dataset: Dataset, way: ReadWay, wanted: AsyncIterator[ListedImage]) -> AsyncIterator[Reading]:
+    async def read(
+        self, dataset: Dataset, way: ReadWay, wanted: AsyncIterator[WantedDocument]
+    ) -> AsyncIterator[Reading]:
         """Read documents in one of the ways."""
         dialect = await self._dialect()
         singly = SingleReads(self._http.api, dialect, dataset, self._connections)
@@ -287,11 +294,11 @@ class PictographProvider:
 
     # --- saving ----------------------------------------------------------------------------------------------------
 
-    async def reread(self, dataset: Dataset, images: Sequence[ListedImage]) -> AsyncGenerator[Reading, None]:
+    async def reread(self, dataset: Dataset, wanted: Sequence[WantedDocument]) -> AsyncGenerator[Reading, None]:
         """Read documents one by one, now."""
         dialect = await self._dialect()
         singly = SingleReads(self._http.api, dialect, dataset, self._connections)
-        async with aclosing(singly.again(images)) as readings:
+        async with aclosing(singly.again(wanted)) as readings:
             async for reading in readings:
                 yield reading
 

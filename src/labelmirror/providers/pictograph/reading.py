@@ -16,7 +16,7 @@ from labelmirror.errors import (
 from labelmirror.model.document import Document, render
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.pacing import Priority
-from labelmirror.model.remote import Dataset, ListedImage, Reading, ReadProblem
+from labelmirror.model.remote import Dataset, ListedImage, Reading, ReadProblem, WantedDocument
 from labelmirror.providers.pictograph import convert, wire
 from labelmirror.providers.pictograph.dialect import Dialect
 from labelmirror.providers.pictograph.format import PictographFormat
@@ -47,23 +47,23 @@ class SingleReads:
     dataset: Dataset
     connections: int
 
-    async def by_image(self, wanted: AsyncIterator[ListedImage]) -> AsyncGenerator[Reading, None]:
+    async def by_image(self, wanted: AsyncIterator[WantedDocument]) -> AsyncGenerator[Reading, None]:
         """The annotations of each image, as documents composed around them."""
         async with aclosing(self._read(wanted, self._path)) as found:
             async for reading in found:
                 yield reading
 
-    async def again(self, images: Sequence[ListedImage]) -> AsyncGenerator[Reading, None]:
+    async def again(self, wanted: Sequence[WantedDocument]) -> AsyncGenerator[Reading, None]:
         """The annotations of each image, one after the other and before all else that waits for the server."""
-        for image in images:
-            reading = await self._one(image, self._path, Priority.PUSH)
+        for document in wanted:
+            reading = await self._one(document.image, self._path, Priority.PUSH)
             assert reading is not None, "every image has a path"
             yield reading
 
     def _path(self, image: ListedImage) -> str:
         return self.dialect.annotations(self.dataset, image)
 
-    async def by_file(self, wanted: AsyncIterator[ListedImage]) -> AsyncGenerator[Reading, None]:
+    async def by_file(self, wanted: AsyncIterator[WantedDocument]) -> AsyncGenerator[Reading, None]:
         """The server's own document of each image that its list of documents names."""
         request = self.dialect.annotation_files(self.dataset)
         if request is None:
@@ -77,7 +77,7 @@ class SingleReads:
                 yield reading
 
     async def _read(
-        self, wanted: AsyncIterator[ListedImage], path_of: Callable[[ListedImage], str | None]
+        self, wanted: AsyncIterator[WantedDocument], path_of: Callable[[ListedImage], str | None]
     ) -> AsyncGenerator[Reading, None]:
         async def read(image: ListedImage) -> Reading | None:
             return await self._one(image, path_of, Priority.PULL)
@@ -111,10 +111,10 @@ def _problem(image: ListedImage, error: LabelmirrorError) -> Reading:
     return Reading(DocumentKey(image.id), None, None, {}, ReadProblem(error.code, error.message))
 
 
-async def _slices(wanted: AsyncIterator[ListedImage], size: int) -> AsyncIterator[Sequence[ListedImage]]:
+async def _slices(wanted: AsyncIterator[WantedDocument], size: int) -> AsyncIterator[Sequence[ListedImage]]:
     images: list[ListedImage] = []
-    async for image in wanted:
-        images.append(image)
+    async for document in wanted:
+        images.append(document.image)
         if len(images) == size:
             yield images
             images = []

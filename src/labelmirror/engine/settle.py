@@ -1,0 +1,116 @@
+"""Find out how saves ended that were cut off, and finish those that were done by half.
+
+A server that stores a document in several steps may hold half of a save when the connection or this program dies. Such a
+half looks like somebody's deletions. So it is finished from the undo record before anything is decided on it, and where
+that cannot be done the document is left alone.
+"""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from labelmirror.engine.mirror import Mirror, Run
+from labelmirror.errors import InvalidDocument
+from labelmirror.model.document import Document
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.remote import Dataset, ListedImage, Reading, WantedDocument
+from labelmirror.model.saving import Save, SaveOutcome, SaveRecord
+
+#: A document is saved this often in one run while others keep saving it, or while it is left half done.
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A save that may be half done: its record, what the server held before, and what was sent."""
+
+    record: SaveRecord
+    image: ListedImage
+    before: Document
+    body: Document
+
+
+async def finish(mirror: Mirror, dataset: Dataset, save: Unfinished, found: Reading) -> Reading | None:
+    """Send a save again while `found`, read just now, is half of it; what the server holds then.
+
+    None where it is still half done, or cannot be read. This is no blind repetition: what is there was read before.
+    """
+    for _ in range(ROUNDS):
+        if not is_half(mirror, save, found):
+            return found
+        key = save.record.key
+        await mirror.provider.save_many(dataset, [Save(key, save.image, save.body, found, save.record.idempotency_key)])
+        again = await read_now(mirror, dataset, [WantedDocument(key, save.image)])
+        if not again:
+            return None
+        (found,) = again
+    return None if is_half(mirror, save, found) else found
+
+
+async def read_now(mirror: Mirror, dataset: Dataset, wanted: Sequence[WantedDocument]) -> Sequence[Reading]:
+    """What the server holds of these documents; those that cannot be read are missing."""
+    if not wanted:
+        return ()
+    async with aclosing(mirror.provider.reread(dataset, wanted)) as readings:
+        return [reading async for reading in readings if reading.data is not None]
+
+
+def is_half(mirror: Mirror, save: Unfinished, found: Reading) -> bool:
+    """Whether the server holds half of a save."""
+    if found.data is None or found.digest in {save.record.before_digest, save.record.body_digest}:
+        return False
+    try:
+        return mirror.format.half_saved(save.before, save.body, mirror.format.parse(found.data))
+    except InvalidDocument:
+        return False
+
+
+async def settle_open_saves(run: Run, dataset: Dataset, *, may_send: bool) -> frozenset[DocumentKey]:
+    """End the records of saves that a run which died or lost its connection left open; the documents that stay open.
+
+    Sends nothing but reads, except to finish with `may_send` what was done by half.
+    """
+    mirror, state = run.mirror, run.mirror.state
+    records = await state.journal.open_records()
+    if not records:
+        return frozenset()
+    images = {image.id: image for image in await state.listed(sorted({record.key.image for record in records}))}
+    wanted = {r.key: WantedDocument(r.key, images[r.key.image]) for r in records if r.key.image in images}
+    found = {reading.key: reading for reading in await read_now(mirror, dataset, list(wanted.values()))}
+    atomic = (await mirror.provider.capabilities()).atomic_saves
+    unsettled: set[DocumentKey] = set()
+    for record in records:
+        held = found.get(record.key)
+        if record.key not in wanted:  # the image is gone
+            await state.journal.close_save(record.id, SaveOutcome.SUPERSEDED)
+            continue
+        if held is not None and not atomic:
+            held = await _finished(mirror, dataset, record, images[record.key.image], held, may_send=may_send)
+        if held is None:
+            unsettled.add(record.key)
+            continue
+        found[record.key] = held
+        await state.add_readings([(held, None)], mirror.clock.now_s())
+        outcome = _outcome(record, held)
+        if outcome is SaveOutcome.SUPERSEDED and not atomic:
+            # Somebody saved over what may have been half of ours: what is missing there need not be their deletion.
+            await state.journal.set_alarm(record.key)
+        await state.journal.close_save(record.id, outcome)
+    return frozenset(unsettled)
+
+
+async def _finished(
+    mirror: Mirror, dataset: Dataset, record: SaveRecord, image: ListedImage, found: Reading, *, may_send: bool
+) -> Reading | None:
+    contents = await mirror.state.contents([record.before, record.body])
+    before, body = (mirror.format.parse(contents[content]) for content in (record.before, record.body))
+    save = Unfinished(record, image, before, body)
+    if not may_send:
+        return None if is_half(mirror, save, found) else found
+    return await finish(mirror, dataset, save, found)
+
+
+def _outcome(record: SaveRecord, held: Reading) -> SaveOutcome:
+    if held.digest == record.body_digest:
+        return SaveOutcome.SAVED
+    return SaveOutcome.NOT_APPLIED if held.digest == record.before_digest else SaveOutcome.SUPERSEDED
