@@ -36,7 +36,12 @@ async def send(
     response = web.StreamResponse(status=reply.status, headers=dict(reply.headers))
     response.headers["Date"] = formatdate(now_s, usegmt=True)
     response.content_type = reply.mime
-    response.content_length = announced
+    if reply.close:
+        response.force_close()
+    if not reply.chunked:
+        response.content_length = announced
+    if request.method == "HEAD":
+        announced = sent = 0
     pieces = content.chunks(reply.start, reply.start + sent)
     pause_s = 0.0
     if record.fault is FaultKind.SLOW_DRIP:

@@ -38,8 +38,19 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A file in a form."""
+
+    filename: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler is told. `params` are the parts of the path, decoded; `body` is the whole body."""
+    """What a handler is told. `params` are the parts of the path, decoded; `body` is the whole body.
+
+    A multipart form comes as `form` and `files`, and its `body` is empty.
+    """
 
     method: str
     path: str
@@ -47,6 +58,7 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     form: Mapping[str, str]
+    files: Mapping[str, Upload]
     body: bytes
     key: Key | None
 
@@ -90,7 +102,8 @@ class Memory:
 class Reply:
     """An answer: `payload` is sent as JSON unless there is `content`.
 
-    `start` and `stop` bound what is sent of the content (`stop` None: to its end).
+    `start` and `stop` bound what is sent of the content (`stop` None: to its end). `chunked` leaves the length
+    unannounced; `close` ends the connection.
     """
 
     payload: Any = None
@@ -100,6 +113,8 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     start: int = 0
     stop: int | None = None
+    chunked: bool = False
+    close: bool = False
 
 
 Handler = Callable[[Call], Awaitable[Reply]]

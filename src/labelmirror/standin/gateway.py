@@ -7,13 +7,12 @@ only then handled. Nothing here knows what is being served.
 import asyncio
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from aiohttp import web
 
 from labelmirror.standin import delivery, distortion
 from labelmirror.standin.clock import ServerClock
-from labelmirror.standin.exchange import Call, Dialect, Key, Memory, Origin, Refusal, Reply, Route
+from labelmirror.standin.exchange import Call, Dialect, Key, Memory, Origin, Refusal, Reply, Route, Upload
 from labelmirror.standin.faults import FaultKind, FaultPlan
 from labelmirror.standin.options import StandinOptions
 from labelmirror.standin.ratelimit import RateWindow
@@ -199,17 +198,23 @@ class _Endpoint:
 
 
 async def _call(request: web.Request, key: Key | None) -> Call:
-    form: dict[str, Any] = {}
-    body = await request.read()
-    if request.content_type == "application/x-www-form-urlencoded":
-        form.update(await request.post())
+    form: dict[str, str] = {}
+    files: dict[str, Upload] = {}
+    body = b"" if request.content_type == "multipart/form-data" else await request.read()
+    if request.content_type in {"multipart/form-data", "application/x-www-form-urlencoded"}:
+        for name, value in (await request.post()).items():
+            if isinstance(value, web.FileField):
+                files[name] = Upload(value.filename, value.file.read())
+            else:
+                form[name] = str(value)
     return Call(
         method=request.method,
         path=request.path,
         params=dict(request.match_info),
         query=dict(request.query),
         headers=request.headers,
-        form={name: str(value) for name, value in form.items()},
+        form=form,
+        files=files,
         body=body,
         key=key,
     )

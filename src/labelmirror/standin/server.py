@@ -136,7 +136,9 @@ async def serve(options: StandinOptions) -> AsyncIterator[Standin]:
         )
         for origin, listener in ((Origin.API, api), (Origin.STORAGE, files)):
             app = application(backstage, origin, routes[origin])
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+            runner = web.AppRunner(
+                app, access_log=None, shutdown_timeout=_SHUTDOWN_S, keepalive_timeout=service.keep_alive_s
+            )
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.SockSite(runner, listener).start()

@@ -42,11 +42,12 @@ class Service:
     """A kind of server, ready to be served.
 
     `world` is whatever this kind holds. `files` is what its storage host serves, `login` how people get in where they
-    need more than a key. `close` ends what runs beside the server.
+    need more than a key. Idle connections are closed after `keep_alive_s`. `close` ends what runs beside the server.
     """
 
     world: object
     dialect: Dialect
     files: tuple[Route, ...] = ()
     login: Login | None = None
+    keep_alive_s: float = 3_600.0
     close: Callable[[], None] = _nothing
