@@ -4,13 +4,12 @@ Documents of all generations of the server are read; for comparing, older dialec
 """
 
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from labelmirror.errors import InvalidDocument
 from labelmirror.model.document import Counts, Digest, Document, JsonObject, JsonValue, digest_of
 from labelmirror.model.keyed import Keyed
-from labelmirror.providers.pictograph.places import Path, Place, lines, places, pointer
+from labelmirror.providers.documents import parse_document
 
 #: Fields that say the same whether they are absent or null.
 NULLABLE = frozenset({"attributes", "bounding_box", "instance_id", "metadata", "oriented_box"})
@@ -25,18 +24,7 @@ class PictographFormat:
 
     def parse(self, data: bytes) -> Document:
         """Read a document: UTF-8 JSON (a byte order mark is skipped), an object with a list "annotations" of objects."""
-        text = _decoded(data)
-        document = _load(text)
-        if not isinstance(document, Mapping):
-            raise InvalidDocument(f"the document is {kind(document)}, an object is expected")
-        annotations = document.get("annotations")
-        if not isinstance(annotations, list):
-            raise _misplaced("a list of annotations is expected", text, ("annotations",))
-        for index, annotation in enumerate(annotations):
-            if not isinstance(annotation, Mapping):
-                said = f"an annotation is {kind(annotation)}, an object is expected"
-                raise _misplaced(said, text, ("annotations", index))
-        return document
+        return parse_document(data)
 
     def digest(self, document: Document) -> Digest:
         """Hash what people edit. Everything but the annotations is the server's, and so is their order."""
@@ -146,84 +134,3 @@ def _point(value: JsonValue) -> JsonValue:
 def _sequence(value: JsonValue) -> Sequence[JsonValue]:
     assert isinstance(value, list)
     return value
-
-
-def _misplaced(message: str, text: str, path: Path) -> InvalidDocument:
-    return InvalidDocument(message, pointer=pointer(path), line=lines(text, [path])[path])
-
-
-def _decoded(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InvalidDocument("the document is not UTF-8 text", line=line, hint="Save the file as UTF-8.") from error
-
-
-def _load(text: str) -> JsonValue:
-    try:
-        value: JsonValue = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_refuse_number, parse_float=_finite
-        )
-    except json.JSONDecodeError as error:
-        raise InvalidDocument(f"this is not JSON: {error.msg}, column {error.colno}", line=error.lineno) from error
-    except RecursionError as error:
-        raise InvalidDocument("the document is nested too deeply") from error
-    except _Refused as error:
-        place = next(place for place in places(text) if error.means(place))
-        raise InvalidDocument(str(error), pointer=pointer(place.path), line=place.line) from None
-    except ValueError as error:  # an integer of thousands of digits
-        raise InvalidDocument("a number in the document is too long") from error
-    return value
-
-
-class _Refused(Exception):
-    """JSON that Python reads and a document may not have. `means` tells its place in the text from others."""
-
-    def __init__(self, message: str, means: Callable[[Place], bool]) -> None:
-        super().__init__(message)
-        self.means = means
-
-
-def _unique(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        seen: set[Path] = set()
-
-        def is_second(place: Place) -> bool:
-            again = place.path in seen
-            seen.add(place.path)
-            return again and place.path[-1] == twice
-
-        raise _Refused(f"the key {json.dumps(twice)} stands twice in one object", is_second)
-    return table
-
-
-def _refuse_number(text: str) -> float:
-    raise _Refused(f"{text} is no JSON number", lambda place: place.text == text)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise _Refused(f"the number {text[:20]} is too large", lambda place: place.text == text)
-    return number
-
-
-def kind(value: JsonValue) -> str:
-    """What a person would call the value's kind."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true or false"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a text"
-        case Mapping():
-            return "an object"
-        case _:
-            return "a list"

@@ -5,18 +5,15 @@ older dialects of an annotation are accepted wherever they can be rewritten with
 """
 
 import difflib
-import json
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeGuard
 
 from labelmirror.errors import InvalidDocument
 from labelmirror.model.document import Document, JsonObject, JsonValue
 from labelmirror.model.remote import Dataset
+from labelmirror.providers.documents import Problem, is_number, kind, located, shown
 from labelmirror.providers.pictograph.dialect import Generation
-from labelmirror.providers.pictograph.format import ENCLOSED, NULLABLE, PictographFormat, kind, upgraded
-from labelmirror.providers.pictograph.places import Path, lines, pointer
+from labelmirror.providers.pictograph.format import ENCLOSED, NULLABLE, PictographFormat, upgraded
+from labelmirror.providers.places import Path
 
 _FORMAT = PictographFormat()
 
@@ -31,15 +28,6 @@ _COMMON = ("id", "name", "type", "confidence", "created_by", "attributes")
 _CLASS_WORDS = ("class", "class_name", "category", "label")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that the server would refuse, or not keep: where it stands, what is wrong, and what is allowed."""
-
-    path: Path
-    message: str
-    allowed: str = ""
-
-
 Check = Callable[[JsonValue, Path], Iterator[Problem]]
 
 
@@ -49,14 +37,7 @@ def invalid(data: bytes, dataset: Dataset, image: str, generation: Generation) -
         document = _FORMAT.parse(data)
     except InvalidDocument as error:
         return [error]
-    found = problems(document, dataset, image, generation)
-    if not found:
-        return []
-    at = lines(data.decode("utf-8-sig"), [problem.path for problem in found])
-    return [
-        InvalidDocument(problem.message, pointer=pointer(problem.path), line=at[problem.path], hint=problem.allowed)
-        for problem in found
-    ]
+    return located(data, problems(document, dataset, image, generation))
 
 
 def problems(document: Document, dataset: Dataset, image: str, generation: Generation) -> Sequence[Problem]:
@@ -104,7 +85,7 @@ def _document(document: Document, classes: Sequence[str], image: str, generation
         key = annotation.get("id")
         if isinstance(key, str) and key in seen:
             yield Problem(
-                (*path, "id"), f"the id {_shown(key)} is used twice", "Give every annotation an id of its own."
+                (*path, "id"), f"the id {shown(key)} is used twice", "Give every annotation an id of its own."
             )
         elif isinstance(key, str):
             seen.add(key)
@@ -126,7 +107,7 @@ def _annotation(
     form = held.get("type")
     if not isinstance(form, str) or form not in _SHAPES:
         place = (*path, "type") if "type" in held else path
-        said = f"the type {_shown(form)} is not known" if "type" in held else 'the key "type" is missing'
+        said = f"the type {shown(form)} is not known" if "type" in held else 'the key "type" is missing'
         yield Problem(place, said, f"Types are: {', '.join(_SHAPES)}.")
         return
     yield from _keys(held, form, path, generation)
@@ -143,8 +124,8 @@ def _class_name(held: JsonObject, path: Path, classes: Collection[str]) -> Itera
     name = held.get("name")
     if not found and classes and name not in classes:
         near = difflib.get_close_matches(str(name), classes, n=3) or sorted(classes)[:10]
-        shown = ", ".join(_shown(item) for item in near)
-        yield Problem((*path, "name"), f"the dataset has no class {_shown(name)}", f"The nearest classes are: {shown}.")
+        names = ", ".join(shown(item) for item in near)
+        yield Problem((*path, "name"), f"the dataset has no class {shown(name)}", f"The nearest classes are: {names}.")
 
 
 def _attributes(value: JsonValue, path: Path, generation: Generation) -> Iterator[Problem]:
@@ -181,7 +162,7 @@ def _keys(held: JsonObject, form: str, path: Path, generation: Generation) -> It
 def _unknown(key: str, allowed: Sequence[str], path: Path, owner: str) -> Problem:
     near = difflib.get_close_matches(key, allowed, n=1)
     meant = f' Is "{near[0]}" meant?' if near else ""
-    return Problem(path, f"{owner} has no key {_shown(key)}", f"Keys are: {', '.join(allowed)}.{meant}")
+    return Problem(path, f"{owner} has no key {shown(key)}", f"Keys are: {', '.join(allowed)}.{meant}")
 
 
 def _shape(held: JsonObject, form: str, path: Path, generation: Generation) -> Iterator[Problem]:
@@ -252,7 +233,7 @@ def _points(value: JsonValue, path: Path, least: int, what: str) -> Iterator[Pro
     allowed = f"A {what} is a list of at least {least} points {{x, y}}."
     if not isinstance(value, list):
         yield Problem(path, f"a {what} is {kind(value)}", allowed)
-    elif value and all(_is_number(item) for item in value):
+    elif value and all(is_number(item) for item in value):
         yield Problem(path, f"a {what} is a flat list of numbers", allowed)
     elif len(value) < least:
         yield Problem(path, f"a {what} has {len(value)} of {least} points", allowed)
@@ -307,31 +288,31 @@ def _text(value: JsonValue, path: Path) -> Iterator[Problem]:
 
 
 def _number(value: JsonValue, path: Path) -> Iterator[Problem]:
-    if not _is_number(value):
+    if not is_number(value):
         yield Problem(path, f'"{path[-1]}" is {kind(value)}', "A finite number of pixels is expected.")
 
 
 def _positive(value: JsonValue, path: Path) -> Iterator[Problem]:
-    if not _is_number(value):
+    if not is_number(value):
         yield from _number(value, path)
     elif value <= 0:
-        yield Problem(path, f"a box has the size {_shown(value)}", "A number above 0 is expected.")
+        yield Problem(path, f"a box has the size {shown(value)}", "A number above 0 is expected.")
 
 
 def _angle(value: JsonValue, path: Path) -> Iterator[Problem]:
-    if not _is_number(value) or not 0 <= value < 360:
-        yield Problem(path, f"the angle is {_shown(value)}", "Degrees from 0 to below 360 are expected.")
+    if not is_number(value) or not 0 <= value < 360:
+        yield Problem(path, f"the angle is {shown(value)}", "Degrees from 0 to below 360 are expected.")
 
 
 def _confidence(value: JsonValue, path: Path) -> Iterator[Problem]:
-    if not _is_number(value) or not 0 <= value <= 1:
+    if not is_number(value) or not 0 <= value <= 1:
         allowed = "A number from 0 to 1 is expected; without the key it is 1."
-        yield Problem(path, f"the confidence is {_shown(value)}", allowed)
+        yield Problem(path, f"the confidence is {shown(value)}", allowed)
 
 
 def _instance(value: JsonValue, path: Path) -> Iterator[Problem]:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        yield Problem(path, f"the instance_id is {_shown(value)}", "A whole number from 1 on is expected.")
+        yield Problem(path, f"the instance_id is {shown(value)}", "A whole number from 1 on is expected.")
 
 
 _POINT: Mapping[str, Check] = {"x": _number, "y": _number}
@@ -339,21 +320,6 @@ _BOX: Mapping[str, Check] = {"x": _number, "y": _number, "w": _positive, "h": _p
 _ORIENTED: Mapping[str, Check] = {"cx": _number, "cy": _number, "w": _positive, "h": _positive}
 #: Keys with a meaning, which in another type of annotation are mistakes in every generation.
 _KNOWN = frozenset({*_SHAPES.values(), "bbox", "oriented_box", "instance_id"})
-
-
-def _is_number(value: JsonValue) -> TypeGuard[int | float]:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer that no floating-point number comes near
-        return False
-
-
-def _shown(value: JsonValue) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    text = text if len(text) <= 60 else f"{text[:60]}…"
-    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
 
 
 def _size(value: JsonValue) -> str:
