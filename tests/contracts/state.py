@@ -17,6 +17,7 @@ from labelmirror.model.rows import (
     MirrorFacts,
     Move,
     RemoteSeen,
+    SetRecord,
     Unplaced,
 )
 from labelmirror.model.saving import SaveOutcome, SaveRecord
@@ -365,6 +366,24 @@ class StateContract:
         strange = ["images/a/c.jpg", "annotations/a/b.jpg", "a/b.jpg", "images/a", "images/\udcff"]
         paths = ["images/a/b.jpg", "annotations/a/b.jpg.json"]
         assert await state.known_paths([*paths, *strange]) == set(paths)
+
+    async def test_a_document_lies_in_the_folder_of_its_annotation_set(self, state: MirrorState) -> None:
+        await state.record_sets([SetRecord("s1", HOSTILE, "boxes"), SetRecord("s2", "Outlines", "Outlines")])
+        await list_all(state, listed("i", "", "", "s1", "s2"))
+        await state.record_images([record("i", "a/i.jpg")])
+        paths = ["annotations/boxes/a/i.jpg.json", "annotations/Outlines/a/i.jpg.json"]
+        assert [row.path for row in await state.document_rows(None, 10)] == paths
+        assert [row.path for row in await state.rows_of_images(["i"])] == paths
+        others = ["annotations/a/i.jpg.json", "annotations/other/a/i.jpg.json", "images/boxes/a/i.jpg"]
+        assert await state.known_paths([*paths, *others]) == frozenset(paths)
+        assert await state.sets() == [SetRecord("s1", HOSTILE, "boxes"), SetRecord("s2", "Outlines", "Outlines")]
+
+    async def test_the_folder_of_an_annotation_set_is_kept_until_no_document_is_left(self, state: MirrorState) -> None:
+        await state.record_sets([SetRecord("s1", "boxes", "boxes"), SetRecord("s2", "gone", "gone")])
+        await state.record_sets([SetRecord("s1", "renamed", "renamed")])
+        await list_all(state, listed("i", "", "", "s1"))
+        await state.compact()
+        assert await state.sets() == [SetRecord("s1", "boxes", "boxes")]
 
     async def test_a_move_is_unfinished_until_the_image_is_recorded(self, state: MirrorState) -> None:
         old = ImageRecord("a", "", "a.jpg", "a.jpg", 5, "sha", stat(), ImageCondition.INTACT)

@@ -23,6 +23,7 @@ from labelmirror.model.rows import (
     MirrorFacts,
     Move,
     RemoteSeen,
+    SetRecord,
     Unplaced,
 )
 from labelmirror.model.saving import SaveOutcome, SaveRecord
@@ -60,6 +61,7 @@ class _Held:
     locals: dict[DocumentKey, LocalFile] = field(default_factory=dict)
     readings: dict[DocumentKey, _Read] = field(default_factory=dict)
     contents: dict[ContentId, bytes] = field(default_factory=dict)
+    sets: dict[str, SetRecord] = field(default_factory=dict)
     strays: tuple[str, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     saves: dict[str, SaveRecord] = field(default_factory=dict)
@@ -182,9 +184,21 @@ class MemoryState:
         folders = frozenset(folder for file in files for folder in folders_of(file))
         return files & frozenset(folds), folders & frozenset(folds)
 
+    async def sets(self) -> Sequence[SetRecord]:
+        return [entry for _, entry in sorted(self.held.sets.items())]
+
+    async def record_sets(self, sets: Sequence[SetRecord]) -> None:
+        with self.change("record_sets") as held:
+            held.sets = {entry.id: entry for entry in sets} | held.sets
+
     async def known_paths(self, paths: Sequence[str]) -> frozenset[str]:
         known = {record.path for record in self.held.records.values()}
-        known |= {_document_path(record.place) for record in self.held.records.values()}
+        folders: list[str | None] = [entry.folder for entry in self.held.sets.values()]
+        known |= {
+            _document_path(record.place, folder)
+            for record in self.held.records.values()
+            for folder in folders or [None]
+        }
         return frozenset(known.intersection(paths))
 
     async def contents(self, ids: Sequence[ContentId]) -> Mapping[ContentId, bytes]:
@@ -255,6 +269,9 @@ class MemoryState:
                 id_ for save in held.saves.values() for id_ in (save.base, save.before, save.body) if id_ is not None
             }
             held.contents = {id_: data for id_, data in held.contents.items() if id_ in used}
+            sets = {key.set for key in held.bases.keys() | held.locals.keys()}
+            sets |= {document.set for image, _ in held.listed.values() for document in image.documents}
+            held.sets = {id_: entry for id_, entry in held.sets.items() if id_ in sets}
 
     def _listed(self, image: str) -> ListedImage | None:
         return self.held.listed[image][0] if image in self.held.listed else None
@@ -276,7 +293,7 @@ class MemoryState:
         return DocumentRow(
             key=key,
             place=place,
-            path=_document_path(place),
+            path=_document_path(place, held.sets[key.set].folder if key.set in held.sets else None),
             base=held.bases.get(key),
             local=held.locals.get(key),
             remote=_seen(document, held.readings.get(key)),
@@ -334,8 +351,8 @@ class _Journal:
         return frozenset(self._state.held.alarms)
 
 
-def _document_path(place: str) -> str:
-    return f"annotations/{place}.json"
+def _document_path(place: str, folder: str | None) -> str:
+    return f"annotations/{place}.json" if folder is None else f"annotations/{folder}/{place}.json"
 
 
 def _seen(document: ListedDocument | None, read: _Read | None) -> RemoteSeen | None:

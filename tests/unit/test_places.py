@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelmirror.model.folding import folded, folders_of
-from labelmirror.model.remote import ListedImage
-from labelmirror.model.rows import ImageRecord, Unplaced
+from labelmirror.model.remote import AnnotationSet, ListedImage
+from labelmirror.model.rows import ImageRecord, SetRecord, Unplaced
 from labelmirror.planning import places
 
 RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
@@ -286,3 +286,29 @@ def test_renaming_keeps_places_apart(names: list[tuple[str, str]], rng: random.R
     before = settle([image(f"i{number}", *pair) for number, pair in enumerate(names)])
     renamed = [image(f"i{number}", *rng.choice(names)) for number in range(len(names))]
     assert_apart(list(settle(renamed, list(before.values())).values()))
+
+
+def sets(*names: str) -> list[AnnotationSet]:
+    return [AnnotationSet(str(number), name, "") for number, name in enumerate(names)]
+
+
+def test_annotation_sets_get_folders_of_their_own_names() -> None:
+    assert [entry.folder for entry in places.set_folders(sets("Boxes", "Straßen 2"), ())] == ["Boxes", "Straßen 2"]
+
+
+@pytest.mark.parametrize(
+    "names", [("a/b", "a_b"), ("Boxes", "boxes"), ("..", "."), ("x", "x"), ("con", "NUL "), ("", "_")]
+)
+def test_no_two_annotation_sets_share_a_folder(names: tuple[str, ...]) -> None:
+    folders = [entry.folder for entry in places.set_folders(sets(*names), ())]
+    assert len({folded(folder) for folder in folders}) == len(names)
+    assert not any("/" in folder or folder in {"", ".", ".."} for folder in folders)
+
+
+def test_a_recorded_annotation_set_keeps_its_folder_and_others_keep_away_from_it() -> None:
+    recorded = [SetRecord("7", "boxes", "boxes")]
+    renamed, new = AnnotationSet("7", "other", ""), AnnotationSet("8", "Boxes", "")
+    (entry,) = places.set_folders([renamed, new], recorded)
+    assert entry.id == "8"
+    assert folded(entry.folder) != "boxes"
+    assert entry.folder.startswith("Boxes~")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from labelmirror.engine.mirror import Progress, Run
-from labelmirror.engine.placing import place_images, recover
+from labelmirror.engine.placing import place_images, place_sets, recover
 from labelmirror.engine.reading import Readings
 from labelmirror.engine.scan import scan
 from labelmirror.engine.settle import settle_open_saves
@@ -58,14 +58,16 @@ async def look(run: Run, *, full_check: bool, move_files: bool, finish_saves: bo
         None if then is None or then > now_s else then for then in (facts.last_full_check_s, facts.last_sync_s)
     )
     due = checked_s is None or now_s - checked_s >= mirror.policy.full_check_every_s
+    await place_sets(run, dataset)
     if move_files:
         await recover(run)
-    complete, pages = await _list(run, dataset)
+    complete, pages = await _list_unless_unchanged(run, dataset, facts, anew=full_check or due)
     confirmed = await _confirm_absent(run, dataset, pages) if complete else frozenset()
     looked = Look(
         started_s=now_s,
         complete=complete,
         confirmed_absent=confirmed,
+        absent_sets=await _absent_sets(run, dataset),
         distrust_before_s=distrust_before_s(
             now_s=now_s,
             full_check=full_check or due,
@@ -104,6 +106,30 @@ async def _recognise(run: Run, facts: MirrorFacts, dataset: Dataset) -> None:
 # --- the listing -------------------------------------------------------------------------------------------------
 
 
+async def _list_unless_unchanged(run: Run, dataset: Dataset, facts: MirrorFacts, *, anew: bool) -> tuple[bool, int]:
+    """Put a listing on record, unless the server's stamp says that the last one would come again."""
+    state = run.mirror.state
+    stamp = await run.mirror.provider.stamp(dataset)
+    if stamp is not None and stamp == facts.listing_stamp and not anew:
+        return True, 0
+    if facts.listing_stamp is not None:  # it speaks for the rows that go now
+        await state.set_facts(replace(await state.facts(), listing_stamp=None))
+    complete, pages = await _list(run, dataset)
+    if complete and stamp is not None:
+        await state.set_facts(replace(await state.facts(), listing_stamp=stamp))
+    return complete, pages
+
+
+async def _absent_sets(run: Run, dataset: Dataset) -> frozenset[str]:
+    """Annotation sets that are gone: missing in what the server says of the dataset, and again when asked a second time."""
+    recorded = {entry.id for entry in await run.mirror.state.sets()}
+    missing = recorded - {entry.id for entry in dataset.sets}
+    if not missing:
+        return frozenset()
+    again = await run.mirror.provider.dataset(run.mirror.ref)
+    return frozenset(missing - {entry.id for entry in again.sets})
+
+
 async def _list(run: Run, dataset: Dataset) -> tuple[bool, int]:
     """Put a listing on record; whether it is proven complete, and how many pages it had."""
     state, provider = run.mirror.state, run.mirror.provider
@@ -136,7 +162,8 @@ async def _confirm_absent(run: Run, dataset: Dataset, pages: int) -> frozenset[s
     missing = frozenset(await state.unlisted())
     if not missing:
         return missing
-    if len(missing) <= pages:
+    if len(missing) <= max(pages, 1):
         return await provider.confirm_absent(dataset, sorted(missing))
+    await state.set_facts(replace(await state.facts(), listing_stamp=None))
     complete, _ = await _list(run, dataset)
     return missing & frozenset(await state.unlisted()) if complete else frozenset()

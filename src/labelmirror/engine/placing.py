@@ -7,10 +7,19 @@ from labelmirror.engine.mirror import PAGE, Run
 from labelmirror.engine.pull import read_base
 from labelmirror.engine.scan import with_present_files
 from labelmirror.model.keys import DocumentKey
+from labelmirror.model.remote import Dataset
 from labelmirror.model.rows import ImageRecord, Move, Unplaced
 from labelmirror.model.trouble import Stage
 from labelmirror.planning import places
 from labelmirror.ports.state import DocumentRecorded
+
+
+async def place_sets(run: Run, dataset: Dataset) -> None:
+    """Give every annotation set of the dataset a folder; one that was renamed on the server keeps the one it has."""
+    state = run.mirror.state
+    if new := places.set_folders(dataset.sets, await state.sets()):
+        await run.map_changes()
+        await state.record_sets(new)
 
 
 async def place_images(run: Run, *, move_files: bool) -> None:

@@ -34,7 +34,8 @@ class ImageCondition(Enum):
 class ImageRecord:
     """An image that has a place in the mirror.
 
-    `place` is its path below images/ without that prefix, and its document's below annotations/ without ".json".
+    `place` is its path below images/ without that prefix, and its document's below annotations/, or below the folder of an
+    annotation set there, without ".json".
     `sha256`, `size_bytes` and `stat` are of the file as it was last placed or verified; all None before that, and then
     `condition` is MISSING.
     """
@@ -52,6 +53,15 @@ class ImageRecord:
     def path(self) -> str:
         """The file's path, relative to the mirror."""
         return f"images/{self.place}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetRecord:
+    """An annotation set whose documents lie below annotations/`folder`. `name` is the server's when it was given."""
+
+    id: str
+    name: str
+    folder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +159,7 @@ class Unplaced:
 class MirrorFacts:
     """What is known of a whole mirror. Times are wall-clock seconds, None for never.
 
+    `listing_stamp` is the server's stamp from before the present listing, None unless that is proven to be whole.
     `claimed` says that the directory got this store's marker. `last_sync_s` is the end of the last run that came to it.
     `summary` is the digest of the head of dataset.json when it was last written, None when its images have changed since.
     `window_last_s` and `window_max_s` are the windows of saves: the last run's that pushed, and the longest ever.
@@ -164,3 +175,4 @@ class MirrorFacts:
     window_last_s: float | None = None
     window_max_s: float | None = None
     safety_level: int | None = None
+    listing_stamp: str | None = None

@@ -8,14 +8,15 @@ digits of its path on the server. Places depend on names, ids and recorded place
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Final
 
 from labelmirror.model.folding import folded, folders_of
-from labelmirror.model.remote import ListedImage
-from labelmirror.model.rows import Unplaced
+from labelmirror.model.remote import AnnotationSet, ListedImage
+from labelmirror.model.rows import SetRecord, Unplaced
 
 #: Bytes of one component: below the 255 of common file systems by what documents, old versions and encryption add.
 COMPONENT_BYTES: Final = 200
@@ -70,6 +71,24 @@ def assign(unplaced: Sequence[Unplaced], files: AbstractSet[str], folders: Abstr
         new_folders.update(folders_of(path))
         places[entry.image.id] = "/".join(option)
     return places
+
+
+def set_folders(sets: Sequence[AnnotationSet], recorded: Sequence[SetRecord]) -> Sequence[SetRecord]:
+    """A folder for each of these annotation sets that has none on record yet, no two of them alike."""
+    known = {entry.id for entry in recorded}
+    taken = {folded(entry.folder) for entry in recorded}
+    new = [entry for entry in sets if entry.id not in known]
+    looks = Counter(folded(_escaped(entry.name)) for entry in new)
+    records: list[SetRecord] = []
+    for entry in sorted(new, key=lambda entry: entry.id):
+        folder = _escaped(entry.name)
+        look = folded(folder)
+        if folder != entry.name or looks[look] > 1 or look in taken or _SUFFIXED.search(folder):
+            short = _with_suffix(folder, entry.id, _DIGITS)
+            folder = short if folded(short) not in taken else _with_suffix(folder, entry.id, _DIGITS_SURE)
+        taken.add(folded(folder))
+        records.append(SetRecord(entry.id, entry.name, folder))
+    return records
 
 
 def moved_document(path: str, old: str, new: str) -> str:

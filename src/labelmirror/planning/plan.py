@@ -37,6 +37,8 @@ class Look:
     categories: frozenset[str] | None = None
     #: Documents in which a save of somebody else was overwritten, until a person has seen it.
     alarms: frozenset[DocumentKey] = frozenset()
+    #: Annotation sets on record that are gone, as was confirmed a second time.
+    absent_sets: frozenset[str] = frozenset()
     #: Documents with a save of ours whose end is not known: what the server shows may be half of it.
     unsettled: frozenset[DocumentKey] = frozenset()
 
@@ -67,7 +69,7 @@ def remote_view(row: DocumentRow, look: Look) -> RemoteView:
     if row.key in look.unsettled:
         return RemoteView(Void.UNKNOWN, {}, read=False, needs_reading=False)
     if not row.listed:
-        absent = look.complete and row.key.image in look.confirmed_absent
+        absent = look.complete and (row.key.image in look.confirmed_absent or row.key.set in look.absent_sets)
         return RemoteView(Void.ABSENT if absent else Void.UNKNOWN, {}, read=False, needs_reading=False)
     seen, base = row.remote, row.base
     if seen is not None and seen.read_digest is not None and _reading_holds(seen, look):
@@ -90,12 +92,13 @@ def _token_holds(then: Token | None, now: Token | None, read_at_s: float, look: 
 
 @dataclass(frozen=True, slots=True)
 class DocumentPlan:
-    """What one document needs. `after` are the counts that the losing side will have, where something is replaced."""
+    """What one document needs. `set_gone` says that its annotation set is gone, and not its image."""
 
     row: DocumentRow
     verdict: Verdict
     remote: RemoteView
     selected: bool
+    set_gone: bool = False
 
     @property
     def outcome(self) -> Outcome:
@@ -112,6 +115,8 @@ class DocumentPlan:
         """What base's annotations become where content is replaced on either side; None where nothing is."""
         if self.overwrites:
             return self.remote.counts
+        if self.outcome is Outcome.RETIRE and self.set_gone:
+            return {}
         if self.outcome in {Outcome.PUSH, Outcome.MERGE} and self.row.local is not None:
             return self.row.local.counts
         return None
@@ -137,7 +142,7 @@ def plan_document(row: DocumentRow, look: Look, policy: MirrorPolicy) -> Documen
             verdict = Verdict(Outcome.HOLD, HoldReason.SHRUNK)
     elif verdict.outcome is Outcome.RETIRE and policy.on_remote_delete is OnRemoteDelete.KEEP:
         verdict = Verdict(Outcome.FORGET)
-    return DocumentPlan(row, verdict, remote, selected=True)
+    return DocumentPlan(row, verdict, remote, selected=True, set_gone=row.key.set in look.absent_sets)
 
 
 #: Choices that decide a conflict without a person.

@@ -11,7 +11,17 @@ from typing import Protocol
 from labelmirror.model.document import ContentId
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import ListedImage, Reading, Token
-from labelmirror.model.rows import Base, DocumentRow, ImageRecord, ImageRow, LocalFile, MirrorFacts, Move, Unplaced
+from labelmirror.model.rows import (
+    Base,
+    DocumentRow,
+    ImageRecord,
+    ImageRow,
+    LocalFile,
+    MirrorFacts,
+    Move,
+    SetRecord,
+    Unplaced,
+)
 from labelmirror.model.trouble import Trouble
 from labelmirror.ports.journal import SaveJournal
 from labelmirror.ports.provider import ProviderMemory
@@ -106,6 +116,14 @@ class MirrorState(Protocol):
 
     async def occupied(self, folds: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
         """Which of these folded paths are those of (recorded files, recorded folders)."""
+        ...
+
+    async def sets(self) -> Sequence[SetRecord]:
+        """The annotation sets on record, by id; those that no document refers to are forgotten by `compact`."""
+        ...
+
+    async def record_sets(self, sets: Sequence[SetRecord]) -> None:
+        """Put annotation sets on record, before rows with documents of them; a folder on record stays."""
         ...
 
     async def known_paths(self, paths: Sequence[str]) -> frozenset[str]:

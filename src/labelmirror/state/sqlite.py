@@ -5,6 +5,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,16 @@ from uuid import uuid4
 from labelmirror.model.document import ContentId, JsonValue, content_id
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import ListedImage, Reading, Token
-from labelmirror.model.rows import DocumentRow, ImageRecord, ImageRow, LocalFile, MirrorFacts, Move, Unplaced
+from labelmirror.model.rows import (
+    DocumentRow,
+    ImageRecord,
+    ImageRow,
+    LocalFile,
+    MirrorFacts,
+    Move,
+    SetRecord,
+    Unplaced,
+)
 from labelmirror.model.trouble import Trouble
 from labelmirror.ports.journal import SaveJournal
 from labelmirror.ports.provider import ProviderMemory
@@ -206,9 +216,9 @@ class SqliteMirrorState:
     async def rows_of_images(self, images: Sequence[str]) -> Sequence[DocumentRow]:
         def work(connection: sqlite3.Connection) -> Sequence[DocumentRow]:
             here = {"mirror": self._mirror, "listing": self._listing(connection)}
-            query = sides_of("keys_of_image")
+            query, folders = sides_of("keys_of_image"), self._folders(connection)
             found = (connection.execute(query, {**here, "image": outside(image)}) for image in sorted(set(images)))
-            return [values.document_row_in(row) for rows in found for row in rows]
+            return [values.document_row_in(row, folders) for rows in found for row in rows]
 
         return await self._database.read(work)
 
@@ -261,10 +271,19 @@ class SqliteMirrorState:
 
         return await self._database.read(work)
 
-    async def known_paths(self, paths: Sequence[str]) -> frozenset[str]:
-        places = {path: place for path in paths if (place := _place_of(path)) is not None}
+    async def sets(self) -> Sequence[SetRecord]:
+        rows = await self._database.read(self._sets)
+        return [SetRecord(inside(set_id), inside(name), folder) for set_id, name, folder in rows]
 
+    async def record_sets(self, sets: Sequence[SetRecord]) -> None:
+        await self._write_all(
+            "put_set", [(self._mirror, outside(entry.id), outside(entry.name), entry.folder) for entry in sets]
+        )
+
+    async def known_paths(self, paths: Sequence[str]) -> frozenset[str]:
         def work(connection: sqlite3.Connection) -> frozenset[str]:
+            folders = set(self._folders(connection).values())
+            places = {path: place for path in paths if (place := _place_of(path, folders)) is not None}
             rows = ((path, (self._mirror, place)) for path, place in places.items())
             return frozenset(path for path, row in rows if connection.execute(SQL["is_place"], row).fetchone())
 
@@ -368,6 +387,7 @@ class SqliteMirrorState:
             present = {"mirror": self._mirror, "listing": self._listing(connection)}
             for name in ("drop_old_listed_documents", "drop_old_listings", "drop_old_listed"):
                 connection.execute(SQL[name], present)
+            connection.execute(SQL["drop_unused_sets"], present)
             connection.execute(SQL["drop_unused_contents"])
 
         await self._database.write(work)
@@ -390,10 +410,22 @@ class SqliteMirrorState:
 
         return await self._database.read(work)
 
+    def _sets(self, connection: sqlite3.Connection) -> Sequence[values.Row]:
+        return connection.execute(SQL["sets"], (self._mirror,)).fetchall()
+
+    def _folders(self, connection: sqlite3.Connection) -> Mapping[bytes, str]:
+        return {set_id: folder for set_id, _, folder in self._sets(connection)}
+
     async def _page(self, keys: str, after: DocumentKey | None, limit: int) -> Sequence[DocumentRow]:
         image, set_id = key_out(after) if after is not None else (_FIRST, _FIRST)
-        rows = await self._rows(sides_of(keys), {"image": image, "set_id": set_id, "limit": limit})
-        return [values.document_row_in(row) for row in rows]
+        parameters = {"mirror": self._mirror, "image": image, "set_id": set_id, "limit": limit}
+
+        def work(connection: sqlite3.Connection) -> Sequence[DocumentRow]:
+            folders = self._folders(connection)
+            rows = connection.execute(sides_of(keys), parameters | {"listing": self._listing(connection)})
+            return [values.document_row_in(row, folders) for row in rows]
+
+        return await self._database.read(work)
 
     async def _rows(self, query: str, parameters: Mapping[str, values.Column]) -> Sequence[values.Row]:
         def work(connection: sqlite3.Connection) -> Sequence[values.Row]:
@@ -414,18 +446,26 @@ _TABLES: Final = (
     "listed_documents",
     "images",
     "documents",
+    "sets",
     "readings",
     "strays",
     "troubles",
 )
 
 
-def _place_of(path: str) -> str | None:
-    """The place of the image that a path may belong to. A file whose name is no Unicode cannot belong to any."""
+def _place_of(path: str, folders: AbstractSet[str]) -> str | None:
+    """The place of the image that a path may belong to. A file whose name is no Unicode cannot belong to any.
+
+    `folders` are those of annotation sets; where there are any, every document lies in one of them.
+    """
     if any("\ud800" <= char <= "\udfff" for char in path):
         return None
     if path.startswith("images/"):
         return path.removeprefix("images/")
     if path.startswith("annotations/") and path.endswith(".json"):
-        return path.removeprefix("annotations/").removesuffix(".json")
+        place = path.removeprefix("annotations/").removesuffix(".json")
+        if not folders:
+            return place
+        folder, _, inner = place.partition("/")
+        return inner if folder in folders else None
     return None

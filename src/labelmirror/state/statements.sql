@@ -150,6 +150,17 @@ FROM images WHERE mirror = ? AND next_place IS NOT NULL ORDER BY image;
 SELECT EXISTS (SELECT 1 FROM images WHERE mirror = ?1 AND fold = ?2),
   EXISTS (SELECT 1 FROM images WHERE mirror = ?1 AND fold > ?2 || '/' AND fold < ?2 || '0');
 
+-- sets: The annotation sets on record.
+SELECT set_id, name, folder FROM sets WHERE mirror = ? ORDER BY set_id;
+
+-- put_set: Give an annotation set its folder, unless it has one.
+INSERT INTO sets (mirror, set_id, name, folder) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- drop_unused_sets: Forget annotation sets of which there is no document.
+DELETE FROM sets WHERE mirror = :mirror
+  AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.mirror = sets.mirror AND d.set_id = sets.set_id)
+  AND NOT EXISTS (SELECT 1 FROM listed_documents t WHERE t.mirror = sets.mirror AND t.set_id = sets.set_id);
+
 -- is_place: Whether a place is a recorded one.
 SELECT 1 FROM images WHERE mirror = ? AND place = ?;
 

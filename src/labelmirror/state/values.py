@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any, Final
@@ -240,14 +240,14 @@ def local_out(local: LocalFile) -> tuple[Column, ...]:
     return *stat_out(local.stat), local.digest, to_json(local.counts), problem
 
 
-def document_row_in(row: Row) -> DocumentRow:
-    """A row of `document_rows`."""
+def document_row_in(row: Row, folders: Mapping[bytes, str]) -> DocumentRow:
+    """A row of `document_rows`; `folders` are those of annotation sets."""
     image, set_id, place, *sides = row
     empty, token, *read, status = sides[12:]
     return DocumentRow(
         key=DocumentKey(inside(image), inside(set_id)),
         place=place,
-        path=document_path(place),
+        path=document_path(place, folders.get(set_id)),
         base=_base_in(sides[:5]),
         local=_local_in(sides[5:12]),
         remote=_remote_in(empty, token_in(token), read),
@@ -256,9 +256,9 @@ def document_row_in(row: Row) -> DocumentRow:
     )
 
 
-def document_path(place: str) -> str:
-    """Where the document of the image at a place lies, relative to the mirror."""
-    return f"annotations/{place}.json"
+def document_path(place: str, folder: str | None) -> str:
+    """Where the document of the image at a place lies, relative to the mirror; `folder` is that of its annotation set."""
+    return f"annotations/{place}.json" if folder is None else f"annotations/{folder}/{place}.json"
 
 
 def _base_in(row: Row) -> Base | None:

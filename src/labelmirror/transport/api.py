@@ -24,6 +24,7 @@ from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import ImageStream
 from labelmirror.transport.answers import TRANSIENT, expect_json, failure, parse_json
 from labelmirror.transport.body import BodyRules, Meter, image_stream, range_headers
+from labelmirror.transport.concurrency import Gate, Load, Slot
 from labelmirror.transport.headers import parse_retry_after
 from labelmirror.transport.links import UNPRINTABLE
 from labelmirror.transport.pacer import Pacer
@@ -98,6 +99,9 @@ def transport_trouble(error: Exception, where: str) -> Exception:
 #: Headers whose value is a key.
 SECRET_HEADERS = ("X-API-Key", "Authorization")
 
+#: Answers of a server that has more to do than it can.
+BUSY = frozenset({408, 429, 502, 503, 504})
+
 #: What the HTTP library raises while it sends and receives.
 TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 
@@ -105,8 +109,9 @@ TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 class Api:
     """Requests to one server.
 
-    `session` carries the key in its headers and is used for `origin` alone; its time-outs are for JSON. Paths are absolute and percent-encoded by
-    the caller; a query is encoded here.
+    `session` carries the key in its headers and is used for `origin` alone; its time-outs are for JSON. Paths are absolute
+    and percent-encoded by the caller; a query is encoded here. `gate` bounds how many requests run at once on a server that
+    announces no quota; None where the quota says enough.
     """
 
     def __init__(
@@ -118,6 +123,7 @@ class Api:
         rules: ApiRules,
         meter: Meter,
         files_timeout: aiohttp.ClientTimeout,
+        gate: Gate | None = None,
     ) -> None:
         self._session = session
         self.origin = origin
@@ -127,6 +133,7 @@ class Api:
         self._rules = rules
         self._meter = meter
         self._files_timeout = files_timeout
+        self._gate = gate
 
     async def get(
         self, path: str, query: Mapping[str, str] | None = None, *, priority: Priority = Priority.PULL
@@ -270,8 +277,8 @@ class Api:
     ) -> aiohttp.ClientResponse:
         response: aiohttp.ClientResponse | None = None
         try:
-            async with self.pacer.permit(priority) as permit:
-                sent_s = self._clock.now_s()
+            async with self._slot() as slot, self.pacer.permit(priority) as permit:
+                sent_s, began_s = self._clock.now_s(), self._clock.monotonic_s()
                 try:
                     response = await self._session.request(
                         method,
@@ -281,15 +288,28 @@ class Api:
                         timeout=patience or self._session.timeout,
                         allow_redirects=False,
                     )
-                except aiohttp.ClientConnectorError:
-                    permit.unsent()
+                except TRANSPORT_ERRORS as error:
+                    if isinstance(error, aiohttp.ClientConnectorError):
+                        permit.unsent()
+                    slot.done(Load.FAILED, self._clock.monotonic_s() - began_s)
                     raise
+                failed = response.status in BUSY
+                slot.done(Load.FAILED if failed else Load.SERVED, self._clock.monotonic_s() - began_s)
                 permit.observe(response.status, response.headers, sent_s, self._clock.now_s())
         except BaseException:
             if response is not None:
                 response.close()
             raise
         return response
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[Slot]:
+        """A place among the requests under way, if their number is bounded here."""
+        if self._gate is None:
+            yield Slot()
+            return
+        async with self._gate.slot() as slot:
+            yield slot
 
     async def _refusal(self, response: aiohttp.ClientResponse, where: str) -> Exception:
         """The error of a read's answer that is no success."""

@@ -35,7 +35,9 @@ class Timeouts:
 class HttpSettings:
     """What the sessions of one server need to know. `headers` hold the key: never print them.
 
-    `url` is the configured origin. `bandwidth` is in bytes per second over all files, None for no bound.
+    `url` is the configured origin. `bandwidth` is in bytes per second over all files, None for no bound. `has_quota` says
+    that the server announces how many requests it allows; else their number at once is found out. An idle connection is
+    used again within `keepalive_s`.
     """
 
     url: str
@@ -45,6 +47,8 @@ class HttpSettings:
     rules: ApiRules = field(default_factory=ApiRules)
     timeouts: Timeouts = field(default_factory=Timeouts)
     backoff: Backoff = field(default_factory=Backoff)
+    has_quota: bool = True
+    keepalive_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,9 @@ async def open_http(
     files_timeout = aiohttp.ClientTimeout(total=None, sock_connect=times.connect_s, sock_read=times.idle_s)
     json_timeout = aiohttp.ClientTimeout(total=times.total_s, sock_connect=times.connect_s, sock_read=times.idle_s)
     networks = Networks(origin.host or "")
-    api_connector = aiohttp.TCPConnector(limit=settings.connections, socket_factory=networks.to_server)
+    api_connector = aiohttp.TCPConnector(
+        limit=settings.connections, socket_factory=networks.to_server, keepalive_timeout=settings.keepalive_s
+    )
     files_connector = aiohttp.TCPConnector(limit=settings.connections, socket_factory=networks.to_link)
     async with (
         _session(api_connector, settings.headers, json_timeout) as api_session,
@@ -80,7 +86,16 @@ async def open_http(
         _session(files_connector, {}, files_timeout, auto_decompress=False) as files_session,
     ):
         yield Http(
-            Api(api_session, origin, pacer, retries, settings.rules, meter, files_timeout),
+            Api(
+                api_session,
+                origin,
+                pacer,
+                retries,
+                settings.rules,
+                meter,
+                files_timeout,
+                gate=None if settings.has_quota else gate,
+            ),
             Storage(files_session, origin, gate, retries, settings.rules.body, meter),
         )
 
