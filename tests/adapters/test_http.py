@@ -20,7 +20,7 @@ from labelmirror.errors import (
     Unavailable,
 )
 from labelmirror.transport.answers import sentence
-from labelmirror.transport.api import pinned
+from labelmirror.transport.api import ApiRules, pinned
 from labelmirror.transport.retry import Backoff
 from support.quick_clock import QuickClock
 from support.web import KEY, Handler, http_to, site
@@ -360,3 +360,43 @@ def test_delays_grow_are_bounded_and_never_shorter_than_asked() -> None:
     assert delays_s[0] == 0.5
     assert max(delays_s) == 5
     assert backoff.delay_s(1, 0.0, retry_after_s=60) == 60
+
+
+UNSURE = ApiRules(json_size_bytes=100_000, unsure=frozenset({400}))
+
+
+async def test_a_page_where_a_status_says_nothing_is_asked_for_again_and_leaves_a_write_unknown() -> None:
+    page = lambda: web.Response(status=400, text="<h1>Bad Request (400)</h1>", content_type="text/html")  # noqa: E731
+    good = lambda: web.json_response({"a": 1})  # noqa: E731
+    async with site(in_turn(page, good)) as api, http_to(api.url, rules=UNSURE) as http:
+        assert await http.api.get("/x") == {"a": 1}
+        assert len(api.requests) == 2
+    async with site(in_turn(page, good)) as api, http_to(api.url, rules=UNSURE) as http:
+        with pytest.raises(OutcomeUnknown):
+            await http.api.send("POST", "/x", body={})
+        assert len(api.requests) == 1
+    async with site(always(status(400))) as api, http_to(api.url, rules=UNSURE) as http:
+        with pytest.raises(Rejected):
+            await http.api.get("/x")
+        with pytest.raises(Rejected):
+            await http.api.send("POST", "/x", body={})
+
+
+async def test_what_a_login_gave_is_sent_with_every_request_and_shown_in_no_error() -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"detail": f"no {request.headers['Authorization']}"}, status=403)
+
+    async with site(handle) as api, http_to(api.url) as http:
+        http.api.carry({"Authorization": "Token secret0123456789", "Cookie": "sessionid=none"})
+        with pytest.raises(RoleRefused) as refused:
+            await http.api.get("/x")
+        assert "secret0123456789" not in refused.value.message
+        assert api.requests[0].headers["Cookie"] == "sessionid=none"
+
+
+async def test_the_servers_own_time_is_known_after_an_answer() -> None:
+    dated = lambda: web.json_response({}, headers={"Date": "Thu, 01 Jan 2026 00:00:07 GMT"})  # noqa: E731
+    async with site(always(dated)) as api, http_to(api.url) as http:
+        assert http.api.date_s is None
+        await http.api.get("/x")
+        assert http.api.date_s == 1767225607

@@ -25,7 +25,7 @@ from labelmirror.ports.provider import ImageStream
 from labelmirror.transport.answers import TRANSIENT, expect_json, failure, parse_json
 from labelmirror.transport.body import BodyRules, Meter, image_stream, range_headers
 from labelmirror.transport.concurrency import Gate, Load, Slot
-from labelmirror.transport.headers import parse_retry_after
+from labelmirror.transport.headers import parse_http_date, parse_retry_after
 from labelmirror.transport.links import UNPRINTABLE
 from labelmirror.transport.pacer import Pacer
 from labelmirror.transport.retry import Backoff
@@ -48,6 +48,8 @@ class ApiRules:
     json_depth: int = 64
     redirects: int = 3
     body: BodyRules = field(default_factory=BodyRules)
+    #: Statuses that in anything but JSON say nothing about the request, which may have been carried out.
+    unsure: frozenset[int] = frozenset()
 
 
 class Transient(Exception):
@@ -109,9 +111,9 @@ TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 class Api:
     """Requests to one server.
 
-    `session` carries the key in its headers and is used for `origin` alone; its time-outs are for JSON. Paths are absolute
-    and percent-encoded by the caller; a query is encoded here. `gate` bounds how many requests run at once on a server that
-    announces no quota; None where the quota says enough.
+    `session` carries the key in its headers, or `carry` adds what a login gave; it is used for `origin` alone, and its
+    time-outs are for JSON. Paths are absolute and percent-encoded by the caller; a query is encoded here. `gate` bounds
+    how many requests run at once on a server that announces no quota; None where the quota says enough.
     """
 
     def __init__(
@@ -134,6 +136,13 @@ class Api:
         self._meter = meter
         self._files_timeout = files_timeout
         self._gate = gate
+        self._carried: dict[str, str] = {}
+        #: The Date of the latest answer that had one, in seconds since 1970; None before that.
+        self.date_s: float | None = None
+
+    def carry(self, headers: Mapping[str, str]) -> None:
+        """Send these headers too from now on: a login's, which may hold a key."""
+        self._carried.update(headers)
 
     async def get(
         self, path: str, query: Mapping[str, str] | None = None, *, priority: Priority = Priority.PULL
@@ -217,9 +226,10 @@ class Api:
             response = await self._exchange(method, url, priority, where, body=body, headers=headers)
             async with response:
                 if not 200 <= response.status < 300:
-                    raise _heard(
-                        response, failure(response.status, await self._error_body(response), where=where, write=True)
-                    )
+                    said = await self._error_body(response)
+                    if self._is_unsure(response):
+                        raise OutcomeUnknown(f"{where} answered {response.status} without saying why")
+                    raise _heard(response, failure(response.status, said, where=where, write=True))
                 data = await self._body(response, where)
         except TRANSPORT_ERRORS as error:
             if isinstance(error, aiohttp.ClientConnectorError):
@@ -284,7 +294,7 @@ class Api:
                         method,
                         url,
                         json=body,
-                        headers=headers,
+                        headers={**self._carried, **(headers or {})},
                         timeout=patience or self._session.timeout,
                         allow_redirects=False,
                     )
@@ -296,6 +306,7 @@ class Api:
                 failed = response.status in BUSY
                 slot.done(Load.FAILED if failed else Load.SERVED, self._clock.monotonic_s() - began_s)
                 permit.observe(response.status, response.headers, sent_s, self._clock.now_s())
+                self.date_s = parse_http_date(response.headers.get("Date", "")) or self.date_s
         except BaseException:
             if response is not None:
                 response.close()
@@ -315,10 +326,15 @@ class Api:
         """The error of a read's answer that is no success."""
         retry_after_s = parse_retry_after(response.headers.get("Retry-After", ""), self._clock.now_s()) or 0.0
         said = await self._error_body(response)
+        if self._is_unsure(response):
+            return Transient(Unavailable(f"{where} answered {response.status} without saying why"))
         error = _heard(response, failure(response.status, said, where=where, retry_after_s=retry_after_s))
         if response.status in TRANSIENT and retry_after_s <= self._retries.backoff.longest_s:
             return Transient(error, retry_after_s)
         return error
+
+    def _is_unsure(self, response: aiohttp.ClientResponse) -> bool:
+        return response.status in self._rules.unsure and not _is_json(response)
 
     async def _error_body(self, response: aiohttp.ClientResponse) -> bytes:
         """The start of an error's body; nothing if it does not come: the status says enough.
@@ -329,9 +345,11 @@ class Api:
             data = await response.content.read(ERROR_BODY_BYTES)
         except TRANSPORT_ERRORS:
             return b""
-        for name in SECRET_HEADERS:
-            if secret := self._session.headers.get(name):
-                data = data.replace(secret.encode(), b"***")
+        for headers in (self._session.headers, self._carried):
+            for name in SECRET_HEADERS:
+                if secret := headers.get(name):
+                    # "Token abc" and "Bearer abc" are a word before the key.
+                    data = data.replace(secret.rpartition(" ")[2].encode(), b"***")
         return data
 
     async def _body(self, response: aiohttp.ClientResponse, where: str) -> bytes:
@@ -375,6 +393,10 @@ def _within_origin(url: URL, location: str) -> URL | None:
 
 def _heard(response: aiohttp.ClientResponse, error: RemoteError) -> RemoteError:
     """The error, unless it is a 404 of a proxy or another program: that says nothing about what was asked for."""
-    if isinstance(error, NotFound) and "json" not in response.headers.get("Content-Type", "").lower():
+    if isinstance(error, NotFound) and not _is_json(response):
         return ProtocolError(f"{error.message}, and not in JSON as the API would", status=response.status)
     return error
+
+
+def _is_json(response: aiohttp.ClientResponse) -> bool:
+    return "json" in response.headers.get("Content-Type", "").lower()
