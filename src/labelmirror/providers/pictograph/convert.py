@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from labelmirror.errors import ProtocolError
 from labelmirror.model.document import Document, JsonObject, JsonValue
 from labelmirror.model.remote import Dataset, ListedDocument, ListedImage, Token
+from labelmirror.providers import answers
 from labelmirror.providers.pictograph import wire
 from labelmirror.providers.pictograph.dialect import API
 
@@ -20,7 +21,7 @@ _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 
 def dataset_of(row: JsonObject, *, where: str) -> Dataset:
     """A dataset from its row."""
-    read = wire.read(wire.DatasetRow, row, where=where)
+    read = answers.read(wire.DatasetRow, row, where=where)
     classes = row.get("classes")
     return Dataset(
         id=read.id,
@@ -34,8 +35,8 @@ def dataset_of(row: JsonObject, *, where: str) -> Dataset:
 
 def image_of(value: JsonValue, *, where: str) -> ListedImage:
     """A row of a listing. Raises ProtocolError without an id or a file name."""
-    row = wire.table(value, where=where)
-    read = wire.read(wire.ImageRow, row, where=where)
+    row = answers.table(value, where=where)
+    read = answers.read(wire.ImageRow, row, where=where)
     md5 = row.get("md5")
     return ListedImage(
         id=read.id,
@@ -75,8 +76,8 @@ def document_of(answer: JsonValue, origin: str, dataset: Dataset, image: ListedI
 
     Raises ProtocolError where the list is missing, or where the answer is about another image.
     """
-    annotations = wire.items(answer, "annotations", where=where)
-    held = wire.table(answer, where=where)
+    annotations = answers.items(answer, "annotations", where=where)
+    held = answers.table(answer, where=where)
     for key in ("image_uuid", "image_id"):
         if held.get(key, image.id) != image.id:
             raise ProtocolError(f"{where}: the answer is about another image")

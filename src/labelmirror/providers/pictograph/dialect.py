@@ -13,7 +13,7 @@ from urllib.parse import quote
 from labelmirror.errors import ProtocolError
 from labelmirror.model.document import JsonObject, JsonValue
 from labelmirror.model.remote import Dataset, ListedImage
-from labelmirror.providers.pictograph import wire
+from labelmirror.providers import answers
 
 API = "/api/v1/developer"
 
@@ -60,22 +60,22 @@ class Dialect:
         """The rows of a list. Raises ProtocolError where the list is not where this generation has it."""
         if self.generation is Generation.G0 and isinstance(answer, list):
             return answer
-        return wire.items(answer, "data" if self._wrapped else key, where=where)
+        return answers.items(answer, "data" if self._wrapped else key, where=where)
 
     def single(self, answer: JsonValue, key: str, *, where: str) -> JsonObject:
         """The object of an answer about one thing."""
         if self._wrapped:
             key = "data"
-        held = wire.table(answer, where=where)
+        held = answers.table(answer, where=where)
         if key in held:
-            return wire.table(held[key], where=where)
+            return answers.table(held[key], where=where)
         if self.generation is Generation.G0 and "id" in held:
             return held
         raise ProtocolError(f'{where}: the object "{key}" is missing')
 
     def unwrapped(self, answer: JsonValue, *, where: str) -> JsonObject:
         """An answer whose fields stand in `data` in newer generations, and by themselves in older ones."""
-        held = wire.table(answer, where=where)
+        held = answers.table(answer, where=where)
         return self.single(held, "data", where=where) if self._wrapped else held
 
     # --- datasets --------------------------------------------------------------------------------------------------

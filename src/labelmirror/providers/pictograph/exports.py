@@ -27,6 +27,7 @@ from labelmirror.model.document import JsonObject
 from labelmirror.model.remote import Dataset
 from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import ImageStream, ProviderMemory
+from labelmirror.providers import answers
 from labelmirror.providers.pictograph import wire
 from labelmirror.providers.pictograph.dialect import API, Dialect, Request
 from labelmirror.transport.http import Http
@@ -101,7 +102,7 @@ class Exports:
     async def _create(self, dataset: Dataset, name: str) -> wire.ExportRow:
         path = f"{API}/exports/"
         answer = await self.http.api.send("POST", path, body=self.dialect.create_export(dataset, name))
-        return wire.read(wire.ExportRow, self.dialect.single(answer, "export", where=path), where=path)
+        return answers.read(wire.ExportRow, self.dialect.single(answer, "export", where=path), where=path)
 
     async def _finished(self, dataset: Dataset, name: str, row: wire.ExportRow) -> wire.ExportRow:
         """Wait until it is done: with growing delays, because every look costs a request."""
@@ -116,7 +117,7 @@ class Exports:
             waited_s += delay_s
             delay_s = min(delay_s * 2, self.rules.longest_poll_s)
             answer = await self.http.api.get(request.path, request.query)
-            row = wire.read(
+            row = answers.read(
                 wire.ExportRow, self.dialect.single(answer, "export", where=request.path), where=request.path
             )
         if row.status == "failed":
@@ -153,7 +154,7 @@ class Exports:
     async def _link(self, dataset: Dataset, name: str) -> str:
         request = self._at(dataset, name, download=True)
         answer = await self.http.api.get(request.path, request.query)
-        return wire.read(
+        return answers.read(
             wire.ExportLink, self.dialect.unwrapped(answer, where=request.path), where=request.path
         ).download_url
 

@@ -11,6 +11,7 @@ from labelmirror.errors import LinkExpired, RemoteError
 from labelmirror.model.remote import Dataset, ListedImage
 from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import ImageStream
+from labelmirror.providers import answers
 from labelmirror.providers.pictograph import wire
 from labelmirror.providers.pictograph.dialect import LINK_PAGE, STATUSES, Dialect
 from labelmirror.providers.pictograph.expiry import image_id, leads_to_api, lifetime_s
@@ -76,8 +77,8 @@ class Links:
             where = f"GET {request.path}"
             try:
                 answer = await self._http.api.get(request.path, request.query)
-                rows = wire.items(self._dialect.unwrapped(answer, where=where), "items", where=where)
-                items = [wire.read(wire.LinkItem, row, where=where) for row in rows]
+                rows = answers.items(self._dialect.unwrapped(answer, where=where), "items", where=where)
+                items = [answers.read(wire.LinkItem, row, where=where) for row in rows]
             except RemoteError as error:
                 batch.trouble = error
             else:

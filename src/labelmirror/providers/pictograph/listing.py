@@ -6,6 +6,7 @@ from labelmirror.errors import TooLarge
 from labelmirror.model.document import JsonObject, JsonValue
 from labelmirror.model.remote import Dataset, ListingEnd
 from labelmirror.ports.provider import PageSink
+from labelmirror.providers import answers
 from labelmirror.providers.pictograph import convert, wire
 from labelmirror.providers.pictograph.dialect import Dialect
 from labelmirror.transport.api import Api
@@ -26,10 +27,10 @@ async def list_images(api: Api, dialect: Dialect, dataset: Dataset, sink: PageSi
         row = dialect.single(await api.get(request.path, request.query), "dataset", where=where)
         if walk.pages == 0 and "images" not in row and dialect.may_leave_images_out:
             break
-        total = wire.read(wire.DatasetRow, row, where=where).image_count
+        total = answers.read(wire.DatasetRow, row, where=where).image_count
         if walk.pages == 0 and total is None and dialect.may_leave_images_out:
             break  # the image list has a total of its own, which a proof needs
-        if await walk.take(wire.items(row, "images", where=where), total, where=where):
+        if await walk.take(answers.items(row, "images", where=where), total, where=where):
             return walk.end()
     while True:
         request = dialect.listed_images(dataset, walk.offset)
@@ -44,7 +45,7 @@ async def list_images(api: Api, dialect: Dialect, dataset: Dataset, sink: PageSi
 def _announced(answer: JsonValue, where: str) -> int | None:
     if not isinstance(answer, dict) or "pagination" not in answer:
         return None
-    return wire.read(wire.Pagination, answer["pagination"], where=where).total
+    return answers.read(wire.Pagination, answer["pagination"], where=where).total
 
 
 class _Walk:
@@ -62,7 +63,7 @@ class _Walk:
     async def take(self, rows: Sequence[JsonValue], total: int | None, *, where: str) -> bool:
         """Take over one page; True when it is the last."""
         images = [convert.image_of(row, where=where) for row in rows]
-        first = wire.table(rows[0], where=where) if rows else None
+        first = answers.table(rows[0], where=where) if rows else None
         # The same page again: the server does not look at the offset, so there is no way to go on.
         stuck = self.pages > 0 and first is not None and first.get("id") == (self._first or {}).get("id")
         if (self.pages > 0 and total != self._announced) or stuck:

@@ -2,6 +2,7 @@
 
 from labelmirror.errors import NotFound, ProtocolError, Rejected
 from labelmirror.model.document import JsonValue
+from labelmirror.providers import answers
 from labelmirror.providers.pictograph import wire
 from labelmirror.providers.pictograph.dialect import API, Dialect, Generation
 from labelmirror.transport.api import Api
@@ -23,7 +24,7 @@ async def find_generation(api: Api) -> Generation:
     rows = Dialect(newer).rows(answer, "datasets", where=_WHERE)
     if not rows:
         return newer
-    request = Dialect(newer).dataset(wire.read(wire.DatasetRow, rows[0], where=_WHERE).name)
+    request = Dialect(newer).dataset(answers.read(wire.DatasetRow, rows[0], where=_WHERE).name)
     if request is None:
         return newer
     try:
@@ -37,7 +38,7 @@ def _candidates(answer: JsonValue) -> tuple[Generation, ...]:
     """The generations whose list of datasets looks like this, the newest first."""
     if isinstance(answer, list):
         return (Generation.G0,)
-    held = wire.table(answer, where=_WHERE)
+    held = answers.table(answer, where=_WHERE)
     if "data" in held and "pagination" in held:
         return (Generation.G2, Generation.G1B)
     if "datasets" in held:

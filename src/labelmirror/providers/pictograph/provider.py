@@ -25,6 +25,7 @@ from labelmirror.model.remote import (
 from labelmirror.model.saving import Save, SaveResult
 from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import DocumentFormat, ImageSource, PageSink, ProviderMemory
+from labelmirror.providers import answers
 from labelmirror.providers.pictograph import convert, listing, probe, schema, wire
 from labelmirror.providers.pictograph.archive import ArchiveRules, documents
 from labelmirror.providers.pictograph.dialect import (
@@ -196,7 +197,7 @@ class PictographProvider:
             rows = dialect.rows(answer, "datasets", where=where)
             before = len(found)
             for row in rows:
-                dataset = convert.dataset_of(wire.table(row, where=where), where=where)
+                dataset = convert.dataset_of(answers.table(row, where=where), where=where)
                 found[dataset.id] = dataset
             offset += len(rows)
             more = _has_more(answer, where)
@@ -232,7 +233,7 @@ class PictographProvider:
                 answer = await self._http.api.get(request.path, request.query)
             except NotFound:
                 return True
-            facts = wire.read(wire.ImageFacts, dialect.single(answer, "image", where=where), where=where)
+            facts = answers.read(wire.ImageFacts, dialect.single(answer, "image", where=where), where=where)
             return facts.is_archived or facts.dataset_id not in {None, dataset.id}
 
         absent = await in_parallel(is_absent, images, self._connections)
@@ -331,7 +332,7 @@ def _unknown(ref: DatasetRef, held: Sequence[Dataset]) -> UnknownDataset:
 def _has_more(answer: object, where: str) -> bool | None:
     if not isinstance(answer, dict) or "pagination" not in answer:
         return None
-    return wire.read(wire.Pagination, answer["pagination"], where=where).has_more
+    return answers.read(wire.Pagination, answer["pagination"], where=where).has_more
 
 
 @asynccontextmanager

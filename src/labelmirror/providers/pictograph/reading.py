@@ -17,6 +17,7 @@ from labelmirror.model.document import Document, render
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.pacing import Priority
 from labelmirror.model.remote import Dataset, ListedImage, Reading, ReadProblem, WantedDocument
+from labelmirror.providers import answers
 from labelmirror.providers.pictograph import convert, wire
 from labelmirror.providers.pictograph.dialect import Dialect
 from labelmirror.providers.pictograph.format import PictographFormat
@@ -69,8 +70,8 @@ class SingleReads:
         if request is None:
             raise NotFound("this generation of the server has no list of documents")
         where = f"GET {request.path}"
-        listed = wire.items(await self.api.get(request.path, request.query), "annotations", where=where)
-        files = [wire.read(wire.FileItem, item, where=where) for item in listed]
+        listed = answers.items(await self.api.get(request.path, request.query), "annotations", where=where)
+        files = [answers.read(wire.FileItem, item, where=where) for item in listed]
         paths = {file.image_id: pinned(file.url) for file in files}
         async with aclosing(self._read(wanted, lambda image: paths.get(image.id))) as found:
             async for reading in found:

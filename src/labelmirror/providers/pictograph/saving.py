@@ -27,6 +27,7 @@ from labelmirror.model.keys import DocumentKey
 from labelmirror.model.pacing import Priority
 from labelmirror.model.remote import Dataset
 from labelmirror.model.saving import Save, SaveAnswer, SaveResult
+from labelmirror.providers import answers
 from labelmirror.providers.pictograph import schema, wire
 from labelmirror.providers.pictograph.dialect import BULK_SAVES, Dialect
 from labelmirror.transport.answers import repeatable
@@ -117,7 +118,7 @@ class Saves:
 
     def _note_saved(self, item: _Outgoing, answer: JsonValue, where: str) -> None:
         try:
-            row = wire.read(wire.SavedRow, answer, where=where)
+            row = answers.read(wire.SavedRow, answer, where=where)
         except ProtocolError as error:
             self._note(item, SaveAnswer.UNKNOWN, error.message)
             return
@@ -168,7 +169,7 @@ class Saves:
 
     def _note_bulk(self, items: Sequence[_Outgoing], answer: JsonValue, where: str) -> None:
         try:
-            held = wire.read(wire.BulkAnswer, answer, where=where)
+            held = answers.read(wire.BulkAnswer, answer, where=where)
         except ProtocolError as error:
             self._note_all(items, SaveAnswer.UNKNOWN, error.message)
             return
