@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from labelmirror.standin import pictograph
+from labelmirror.standin import coco_annotator, pictograph
 from labelmirror.standin.errors import StandinError
 from labelmirror.standin.faults import nearest
 from labelmirror.standin.service import Ground, Service
 
 BUILDERS: dict[str, Callable[[Ground], Service]] = {
     "pictograph": pictograph.build,
+    "coco-annotator": coco_annotator.build,
 }
 
 
