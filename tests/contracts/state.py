@@ -13,6 +13,7 @@ from labelmirror.model.rows import (
     ImageCondition,
     ImageRecord,
     ImageRow,
+    ListedFile,
     LocalFile,
     MirrorFacts,
     Move,
@@ -131,7 +132,7 @@ class StateContract:
         assert await state.listed(["a", "b"]) == [listed("b")]
         assert await state.image_rows(None, 10) == [
             ImageRow("a", record("a"), None),
-            ImageRow("b", record("b"), listed("b")),
+            ImageRow("b", record("b"), ListedFile("new", 10)),
         ]
         assert [(row.key.image, row.listed, row.status) for row in await state.document_rows(None, 10)] == [
             ("a", False, None),
@@ -307,6 +308,12 @@ class StateContract:
         bare = ImageRecord(HOSTILE, "", "x", "y")
         await state.record_images([bare])
         assert await state.image_rows(None, 10) == [ImageRow(HOSTILE, bare, None)]
+
+    async def test_an_image_row_shows_status_and_size_where_the_listing_does(self, state: MirrorState) -> None:
+        bare = replace(listed("b"), status=None, size_bytes=None)
+        await list_all(state, replace(listed("a"), status=HOSTILE, size_bytes=2**40), bare)
+        shown = [row.listed for row in await state.image_rows(None, 10)]
+        assert shown == [ListedFile(HOSTILE, 2**40), ListedFile(None, None)]
 
     async def test_a_document_follows_its_image(self, state: MirrorState) -> None:
         await settle(state, "a")

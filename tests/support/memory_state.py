@@ -19,6 +19,7 @@ from labelmirror.model.rows import (
     DocumentRow,
     ImageRecord,
     ImageRow,
+    ListedFile,
     LocalFile,
     MirrorFacts,
     Move,
@@ -142,7 +143,7 @@ class MemoryState:
 
     async def image_rows(self, after: str | None, limit: int) -> Sequence[ImageRow]:
         ids = sorted(id_ for id_ in self.held.records.keys() | self.held.listed.keys() if after is None or id_ > after)
-        return [ImageRow(id_, self.held.records.get(id_), self._listed(id_)) for id_ in ids[:limit]]
+        return [ImageRow(id_, self.held.records.get(id_), self._listed_file(id_)) for id_ in ids[:limit]]
 
     async def document_rows(self, after: DocumentKey | None, limit: int) -> Sequence[DocumentRow]:
         return [self._row(key) for key in self._keys() if after is None or key > after][:limit]
@@ -275,6 +276,10 @@ class MemoryState:
 
     def _listed(self, image: str) -> ListedImage | None:
         return self.held.listed[image][0] if image in self.held.listed else None
+
+    def _listed_file(self, image: str) -> ListedFile | None:
+        listed = self._listed(image)
+        return None if listed is None else ListedFile(listed.status, listed.size_bytes)
 
     def _is_unplaced(self, image: ListedImage) -> bool:
         record = self.held.records.get(image.id)

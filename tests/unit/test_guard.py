@@ -6,8 +6,17 @@ from labelmirror.model.actions import ImageAction
 from labelmirror.model.document import ContentId, Counts, Digest
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Consent
-from labelmirror.model.remote import ListedImage, Token
-from labelmirror.model.rows import Base, DocumentRow, FileStat, ImageCondition, ImageRecord, ImageRow, LocalFile
+from labelmirror.model.remote import Token
+from labelmirror.model.rows import (
+    Base,
+    DocumentRow,
+    FileStat,
+    ImageCondition,
+    ImageRecord,
+    ImageRow,
+    ListedFile,
+    LocalFile,
+)
 from labelmirror.planning.classify import Outcome, Verdict
 from labelmirror.planning.guard import Tally, check
 from labelmirror.planning.plan import DocumentPlan, ImagePlan, RemoteView
@@ -22,7 +31,7 @@ def add_images(
     for number in range(count):
         record = ImageRecord(f"{action.value}{number}", "", "i.jpg", f"{number}.jpg", 10, "00", STAT, condition)
         gone = action in {ImageAction.RETIRE, ImageAction.KEEP}
-        listed = None if gone else ListedImage(record.id, "", "i.jpg", None, 10, None, None, None, 0, ())
+        listed = None if gone else ListedFile(None, 10)
         tally.add_image(ImagePlan(ImageRow(record.id, record, listed), action), selected=not gone)
 
 

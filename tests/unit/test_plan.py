@@ -8,7 +8,7 @@ from labelmirror.model.actions import ImageAction
 from labelmirror.model.document import ContentId, Counts, Digest
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Content, MirrorPolicy, OnRemoteDelete
-from labelmirror.model.remote import ListedDocument, ListedImage, Token
+from labelmirror.model.remote import Token
 from labelmirror.model.rows import (
     Base,
     DocumentRow,
@@ -16,6 +16,7 @@ from labelmirror.model.rows import (
     ImageCondition,
     ImageRecord,
     ImageRow,
+    ListedFile,
     LocalFile,
     RemoteSeen,
 )
@@ -165,8 +166,8 @@ def test_a_full_check_trusts_what_was_read_since_the_last_finished_run_and_not_w
 # --- images ------------------------------------------------------------------------------------------------------
 
 
-def listed(size_bytes: int | None = 10, status: str = "complete") -> ListedImage:
-    return ListedImage("i", "", "i.jpg", status, size_bytes, None, None, None, 0, (ListedDocument("", WEAK),))
+def listed(size_bytes: int | None = 10, status: str = "complete") -> ListedFile:
+    return ListedFile(status, size_bytes)
 
 
 def record(condition: ImageCondition = ImageCondition.INTACT) -> ImageRecord:

@@ -84,12 +84,15 @@ async def _find_work(
 ) -> None:
     async with work:
         async for page in image_pages(run.mirror.state):
-            for row in page:
+            records = {
+                row.id: row.record
+                for row in page
+                if row.record is not None and plan_image(row, looked, run.mirror.policy).action in actions
+            }
+            for image in await run.mirror.state.listed(list(records)):
                 if run.stopping:
                     return
-                action = plan_image(row, looked, run.mirror.policy).action
-                if action in actions and row.record and row.listed:
-                    await _hand_on(work, _Wanted(row.record, row.listed))
+                await _hand_on(work, _Wanted(records[image.id], image))
 
 
 async def _work(

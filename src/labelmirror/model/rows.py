@@ -133,12 +133,20 @@ class DocumentRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedFile:
+    """As much of a listing's row as deciding about an image's bytes takes; fetching them takes the whole of it."""
+
+    status: str | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRow:
-    """Two sides of one image's bytes: the record of the file, and the newest listing's row (None: not in it)."""
+    """Two sides of one image's bytes: the record of the file, and what the newest listing shows (None: not in it)."""
 
     id: str
     record: ImageRecord | None
-    listed: ListedImage | None
+    listed: ListedFile | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ WITH ids AS (
   SELECT image FROM listed WHERE mirror = :mirror AND image > :after AND listing = :listing
   ORDER BY image LIMIT :limit)
 SELECT ids.image, i.origin, i.place, i.size_bytes, i.sha256, i.stat_size_bytes, i.mtime_ns, i.ctime_ns, i.inode, i.condition,
-  s.origin, s.status, s.rest
+  s.image IS NOT NULL, s.status, json_extract(s.rest, '$[0]')
 FROM ids
 LEFT JOIN images i ON i.mirror = :mirror AND i.image = ids.image
 LEFT JOIN listed l ON l.mirror = :mirror AND l.image = ids.image AND l.listing = :listing

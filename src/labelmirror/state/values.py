@@ -19,6 +19,7 @@ from labelmirror.model.rows import (
     ImageCondition,
     ImageRecord,
     ImageRow,
+    ListedFile,
     LocalFile,
     MirrorFacts,
     Move,
@@ -110,7 +111,7 @@ def token_in(data: bytes | None) -> Token | None:
 
 
 def listed_out(image: ListedImage, fold: str) -> tuple[Column, ...]:
-    """A row as (image, fold, origin, status, rest)."""
+    """A row as (image, fold, origin, status, rest), the size first in the rest: `image_rows` asks for it."""
     documents: list[JsonValue] = [
         [document.set, None if document.token is None else [document.token.text, document.token.strong], document.empty]
         for document in image.documents
@@ -217,7 +218,8 @@ def move_in(row: Row) -> Move:
 def image_row_in(row: Row) -> ImageRow:
     """A row of `image_rows`."""
     id_ = row[0]
-    listed = listed_in(id_, row[10:]) if row[10] is not None else None
+    is_listed, status, size_bytes = row[10:]
+    listed = ListedFile(inside(status) if status is not None else None, size_bytes) if is_listed else None
     return ImageRow(inside(id_), record_in(id_, row[1:10]), listed)
 
 
