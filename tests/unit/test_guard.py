@@ -32,7 +32,7 @@ def add_images(
         record = ImageRecord(f"{action.value}{number}", "", "i.jpg", f"{number}.jpg", 10, "00", STAT, condition)
         gone = action in {ImageAction.RETIRE, ImageAction.KEEP}
         listed = None if gone else ListedFile(None, 10)
-        tally.add_image(ImagePlan(ImageRow(record.id, record, listed), action), selected=not gone)
+        tally.add_image(ImagePlan(ImageRow(record.id, record, listed), action, selected=not gone))
 
 
 def add_documents(tally: Tally, count: int, before: Counts, after: Counts | None, *, edited_here: bool = False) -> None:

@@ -95,7 +95,7 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     seen = await look(
         run, full_check=options.full_check, move_files=True, finish_saves=options.directions.pushes and options.retire
     )
-    tally = await _tally(mirror, seen)
+    tally = seen.tally if seen.tally is not None else await _tally(mirror, seen)
     report.refused = check(tally, options.consent)
     report.images.total = tally.selected_images
     if mirror.policy.push and report.refused is None and options.directions.pushes and tally.concerns_edits:
@@ -185,7 +185,7 @@ async def _tally(mirror: Mirror, seen: Seen, report: PlanReport | None = None) -
     async for images in image_pages(mirror.state):
         for row in images:
             decided = plan_image(row, seen.look, mirror.policy)
-            tally.add_image(decided, selected=row.listed is not None and mirror.policy.selects(row.listed.status))
+            tally.add_image(decided)
             if report is not None and decided.action not in {ImageAction.NOTHING, ImageAction.UNKNOWN} and row.record:
                 report.items.append(PlanItem(DocumentKey(row.id), row.record.path, decided.action.value))
     if mirror.policy.content.annotations:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from labelmirror.engine.mirror import Progress, Run
 from labelmirror.engine.placing import place_images, place_sets, recover
 from labelmirror.engine.reading import Readings
-from labelmirror.engine.scan import scan
+from labelmirror.engine.rows import image_pages
+from labelmirror.engine.scan import scan_strays, scanned_documents, scanned_images
 from labelmirror.engine.settle import settle_open_saves
 from labelmirror.errors import GuardRefused
 from labelmirror.model.events import Phase
@@ -23,7 +24,8 @@ from labelmirror.model.remote import (
 from labelmirror.model.rows import MirrorFacts
 from labelmirror.model.trouble import Stage
 from labelmirror.planning import places
-from labelmirror.planning.plan import Look, distrust_before_s
+from labelmirror.planning.guard import Tally
+from labelmirror.planning.plan import Look, distrust_before_s, plan_document, plan_image
 
 #: A listing that moves while it is read is read again, this often in all.
 LISTING_TRIES = 3
@@ -31,9 +33,13 @@ LISTING_TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look established: what planning needs, the dataset, and the ways of reading that were used."""
+    """What a look established: what planning needs, the dataset, and the ways of reading that were used.
+
+    `tally` counts the plan as the rows were gone over; None where readings came afterwards, so that it has to be made anew.
+    """
 
     look: Look
+    tally: Tally | None
     dataset: Dataset
     capabilities: Capabilities
     full_check: bool
@@ -81,9 +87,9 @@ async def look(run: Run, *, full_check: bool, move_files: bool, finish_saves: bo
         looked = replace(looked, unsettled=await settle_open_saves(run, dataset, may_send=finish_saves))
     await place_images(run, move_files=move_files)
     reading = Readings(run, dataset, looked)
-    await scan(run, reading.note_empty)
-    ways = await reading.read() if mirror.policy.content.annotations else ()
-    return Seen(looked, dataset, capabilities, full_check or due, ways)
+    tally = await _scan(run, reading)
+    ways = await reading.read()
+    return Seen(looked, tally if reading.needed == 0 else None, dataset, capabilities, full_check or due, ways)
 
 
 async def _recognise(run: Run, facts: MirrorFacts, dataset: Dataset) -> None:
@@ -101,6 +107,25 @@ async def _recognise(run: Run, facts: MirrorFacts, dataset: Dataset) -> None:
             hint="Give it a mirror and a path of its own, or, if it is to take the other one's place here: "
             f"labelmirror repair {name}",
         )
+
+
+async def _scan(run: Run, reading: Readings) -> Tally:
+    """Bring the local side on record. What planning says of the rows is tallied on the way: each pass over all has a price."""
+    mirror, content, tally = run.mirror, run.mirror.policy.content, Tally()
+    with run.phase(Phase.SCANNING) as progress:
+        if content.annotations:
+            async for documents in scanned_documents(mirror):
+                plans = [plan_document(row, reading.looked, mirror.policy) for row in documents]
+                await reading.note(plans)
+                for plan in plans:
+                    tally.add_document(plan)
+                progress.add(len(documents))
+        async for images in scanned_images(mirror) if content.images else image_pages(mirror.state):
+            for row in images:
+                tally.add_image(plan_image(row, reading.looked, mirror.policy))
+            progress.add(len(images))
+        await scan_strays(mirror, tally.present_files)
+    return tally
 
 
 # --- the listing -------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from labelmirror.model.remote import (
 )
 from labelmirror.model.rows import DocumentRow
 from labelmirror.model.trouble import Stage
-from labelmirror.planning.plan import Look, remote_view
+from labelmirror.planning.plan import DocumentPlan, Look, remote_view
 from labelmirror.planning.strategy import choose_way
 
 #: Readings are put on record in batches of this many.
@@ -33,22 +33,26 @@ RUN_ENDING = (KeyRefused, Limited, BudgetSpent, Unavailable)
 
 @dataclass(slots=True)
 class Readings:
-    """Reading the documents that may have changed. `wanted` are those that are still to be read."""
+    """Reading the documents that may have changed. `needed` counts those that the rows alone could not tell, `wanted`
+    those of them that are still to be read.
+    """
 
     run: Run
     dataset: Dataset
     looked: Look
+    needed: int = 0
     wanted: int = 0
 
-    async def note_empty(self, rows: Sequence[DocumentRow]) -> None:
+    async def note(self, plans: Sequence[DocumentPlan]) -> None:
         """Put documents that the listing shows to be empty on record as read, and count those still to be read.
 
         A number in a listing is a hint: it saves reading what was never known to have annotations, but what would lose
         some by it is read.
         """
         state, provider = self.run.mirror.state, self.run.mirror.provider
-        needed = [row for row in rows if self._is_wanted(row)]
+        needed = [plan.row for plan in plans if plan.selected and plan.remote.needs_reading]
         empty = {row.key for row in needed if row.remote is not None and row.remote.empty and _is_bare(row)}
+        self.needed += len(needed)
         self.wanted += len(needed) - len(empty)
         if not empty:
             return

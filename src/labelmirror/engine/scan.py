@@ -1,41 +1,22 @@
 """Look at the mirror's files: cheaply where their stat is the recorded one, into them where it is not."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
-from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, LocalMirror, Mirror, Run, image_path, local_file
+from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, LocalMirror, Mirror, image_path, local_file
 from labelmirror.engine.rows import document_pages, image_pages
 from labelmirror.errors import TooLarge
-from labelmirror.model.events import Phase
 from labelmirror.model.rows import DocumentRow, FileStat, ImageCondition, ImageRecord, ImageRow, LocalFile
 
 
-async def scan(run: Run, seen: Callable[[Sequence[DocumentRow]], Awaitable[None]]) -> None:
-    """Bring the local side on record: documents, images, and files that belong to nothing.
-
-    `seen` is handed each page of documents on the way: a pass over all rows is worth sharing.
-    """
-    mirror = run.mirror
-    with run.phase(Phase.SCANNING) as progress:
-        present = 0
-        if mirror.policy.content.annotations:
-            async for documents in document_pages(mirror.state):
-                present += await _scan_documents(mirror, documents)
-                await seen(documents)
-                progress.add(len(documents))
-        if mirror.policy.content.images:
-            async for images in image_pages(mirror.state):
-                present += await _scan_images(mirror, images)
-                progress.add(len(images))
-        await _scan_strays(mirror, present)
-
-
-async def _scan_documents(mirror: Mirror, rows: Sequence[DocumentRow]) -> int:
-    fresh = await with_present_files(mirror, rows)
-    changed = [(now.key, now.local) for row, now in zip(rows, fresh, strict=True) if now is not row]
-    if changed:
-        await mirror.state.record_local(changed)
-    return sum(row.local is not None for row in fresh)
+async def scanned_documents(mirror: Mirror) -> AsyncIterator[Sequence[DocumentRow]]:
+    """All documents by key, each page with its local side as it is now, and on record."""
+    async for rows in document_pages(mirror.state):
+        fresh = await with_present_files(mirror, rows)
+        changed = [(now.key, now.local) for row, now in zip(rows, fresh, strict=True) if now is not row]
+        if changed:
+            await mirror.state.record_local(changed)
+        yield fresh
 
 
 async def with_present_files(mirror: LocalMirror, rows: Sequence[DocumentRow]) -> Sequence[DocumentRow]:
@@ -59,28 +40,38 @@ async def read_local(mirror: LocalMirror, path: str) -> LocalFile | None:
     return local_file(mirror.format, *read) if read is not None else None
 
 
-async def _scan_images(mirror: Mirror, rows: Sequence[ImageRow]) -> int:
-    """Compare images with their records. A file at the path of an image that was never placed is taken over if its size
-    is the announced one: then it is what an earlier mirror left, and fetching it again would bring the same bytes.
+async def scanned_images(mirror: Mirror) -> AsyncIterator[Sequence[ImageRow]]:
+    """All images by id, each page with its files as they are now, and on record."""
+    async for rows in image_pages(mirror.state):
+        changed = await _changed_images(mirror, rows)
+        if changed:
+            await mirror.state.record_images(list(changed.values()))
+            yield [replace(row, record=changed.get(row.id, row.record)) for row in rows]
+        else:
+            yield rows
+
+
+async def _changed_images(mirror: Mirror, rows: Sequence[ImageRow]) -> Mapping[str, ImageRecord]:
+    """Compare images with their records; the new ones by id. A file at the path of an image that was never placed is
+    taken over if its size is the announced one: then it is what an earlier mirror left, and fetching it again would bring
+    the same bytes.
     """
     records = [(row, row.record) for row in rows if row.record is not None]
     stats = await mirror.tree.stat_many([image_path(record.place) for _, record in records])
     unsure: list[tuple[ImageRow, ImageRecord]] = []
-    changed: list[ImageRecord] = []
+    changed: dict[str, ImageRecord] = {}
     for (row, record), stat in zip(records, stats, strict=True):
         if stat is None:
             if record.condition is not ImageCondition.MISSING:
-                changed.append(replace(record, condition=ImageCondition.MISSING))
+                changed[row.id] = replace(record, condition=ImageCondition.MISSING)
         elif stat != record.stat or record.condition is not ImageCondition.INTACT:
             unsure.append((row, record))
     if unsure:
         hashed = await mirror.tree.hash_many([image_path(record.place) for _, record in unsure])
         for (row, record), found in zip(unsure, hashed, strict=True):
             if found is not None:
-                changed.append(_recheck(row, record, found.stat, found.sha256))
-    if changed:
-        await mirror.state.record_images(changed)
-    return sum(stat is not None for stat in stats)
+                changed[row.id] = _recheck(row, record, found.stat, found.sha256)
+    return changed
 
 
 def _recheck(row: ImageRow, record: ImageRecord, stat: FileStat, sha256: str) -> ImageRecord:
@@ -91,8 +82,10 @@ def _recheck(row: ImageRow, record: ImageRecord, stat: FileStat, sha256: str) ->
     return replace(record, stat=stat, condition=ImageCondition.DAMAGED)
 
 
-async def _scan_strays(mirror: Mirror, expected: int) -> None:
-    """Find files that no record knows. Their number tells whether there can be any: only then are names compared."""
+async def scan_strays(mirror: Mirror, expected: int) -> None:
+    """Put files on record that no record knows. Where there are as many as `expected` there is none: only else are names
+    compared.
+    """
     seen = 0
     async for page in mirror.tree.walk():
         seen += len(page)

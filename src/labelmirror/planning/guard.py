@@ -49,12 +49,12 @@ class Tally:
     removed_examples: list[str] = field(default_factory=list)
     changed_examples: list[str] = field(default_factory=list)
 
-    def add_image(self, plan: ImagePlan, *, selected: bool) -> None:
-        """Count one image. `selected` is whether it is listed and passes the filter."""
+    def add_image(self, plan: ImagePlan) -> None:
+        """Count one image."""
         record, listed = plan.row.record, plan.row.listed
         self.image_actions[plan.action] += 1
         self.listed_images += listed is not None
-        self.selected_images += selected
+        self.selected_images += plan.selected
         if record is not None:
             self.base_images += 1
             self.placed_files += record.sha256 is not None

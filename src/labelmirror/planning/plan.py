@@ -175,24 +175,26 @@ def shrinks(before: Counts, after: Counts) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ImagePlan:
-    """What the bytes of one image need."""
+    """What the bytes of one image need. `selected`: it is listed and passes the filter."""
 
     row: ImageRow
     action: ImageAction
+    selected: bool
 
 
 def plan_image(row: ImageRow, look: Look, policy: MirrorPolicy) -> ImagePlan:
     """Decide about the bytes of one image. Images are only ever pulled."""
-    return ImagePlan(row, _image_action(row, look, policy))
+    selected = row.listed is not None and policy.selects(row.listed.status)
+    return ImagePlan(row, _image_action(row, look, policy, selected=selected), selected)
 
 
-def _image_action(row: ImageRow, look: Look, policy: MirrorPolicy) -> ImageAction:
+def _image_action(row: ImageRow, look: Look, policy: MirrorPolicy, *, selected: bool) -> ImageAction:
     record, listed = row.record, row.listed
     if listed is None:
         if record is None or not look.complete or row.id not in look.confirmed_absent:
             return ImageAction.UNKNOWN
         return ImageAction.RETIRE if policy.on_remote_delete is OnRemoteDelete.TRASH else ImageAction.KEEP
-    if not policy.selects(listed.status) or not policy.content.images or record is None:
+    if not selected or not policy.content.images or record is None:
         return ImageAction.NOTHING
     if record.condition is ImageCondition.MISSING:
         return ImageAction.PULL
