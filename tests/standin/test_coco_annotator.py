@@ -2,13 +2,18 @@
 
 import asyncio
 import io
+import random
 from collections import Counter
 from typing import Any
 
+import aiohttp
 import pytest
 from PIL import Image as Picture
 
+from labelmirror.standin import Fault, FaultKind
+from labelmirror.standin.coco_annotator.geometry import from_paper, measured, to_paper
 from support.coco_client import CocoClient, coco_client
+from support.standin_client import Answer
 
 UNAUTHORIZED = {"success": False, "message": "Authorization required"}
 NOBODY = None
@@ -311,3 +316,642 @@ class TestBytes:
             client.world.delete(second)
             gone = await client.get(f"/image/{second.id}", original="true")
             assert (gone.status, gone.json) == (400, {"success": False})
+
+
+BOX = [10, 10, 30, 10, 30, 20, 10, 20]
+
+
+def flat(read: Any) -> dict[int, Any]:
+    """The annotations of a reading by their ids."""
+    return {entry["id"]: entry for group in read["categories"] for entry in group["annotations"]}
+
+
+def complete(read: Any) -> dict[str, Any]:
+    """The body that saves a reading as it is."""
+    named = ("id", "name", "color", "keypoint_edges", "keypoint_labels", "keypoint_colors")
+    kept = ("id", "isbbox", "color", "metadata", "keypoints")
+    return {
+        "mode": "segment",
+        "user": read["preferences"],
+        "dataset": {"id": read["dataset"]["id"], "annotate_url": read["dataset"]["annotate_url"]},
+        "image": {name: read["image"][name] for name in ("id", "metadata", "category_ids")},
+        "categories": [
+            {
+                **{name: group.get(name) for name in named},
+                "annotations": [
+                    {**{name: entry.get(name) for name in kept}, "sessions": [], "compoundPath": entry["paper_object"]}
+                    for entry in group["annotations"]
+                ],
+            }
+            for group in read["categories"]
+        ],
+    }
+
+
+def without(entry: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name not in names}
+
+
+def steady(read: Any) -> Any:
+    """A reading without what is never the same, and without what a save changes by itself."""
+    return {**without(read, "time_ms"), "image": without(read["image"], "regenerate_thumbnail")}
+
+
+class TestReading:
+    async def test_an_image_comes_with_all_categories_of_its_dataset_and_what_is_visible(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            client.harbour.annotate_url = "x"
+            hidden = client.world.create(image, client.world.category("wreck").id, "admin")
+            stray = client.world.create(image, 999, "admin")
+            read = await client.read(image)
+            assert [group["name"] for group in read["categories"]] == ["boat", "building", "person", "buoy"]
+            visible = {entry.id for entry in client.world.annotations_of(image)} - {hidden.id, stray.id}
+            assert set(flat(read)) == visible
+            assert read["dataset"]["annotate_url"] == "x"
+            assert all(entry["events"] == [] and entry["paper_object"] for entry in flat(read).values())
+            assert isinstance(read["time_ms"], int)
+
+    async def test_all_annotations_come_at_once_the_deleted_ones_too(self) -> None:
+        async with coco_client() as client:
+            rows = (await client.get("/annotation/")).json
+            assert {row["id"] for row in rows} == set(client.world.annotations)
+            assert any(row["deleted"] and "deleted_date" in row for row in rows)
+            assert all("paper_object" not in row for row in rows)
+            numbers = [row["id"] for row in rows]
+            assert numbers != list(range(1, len(numbers) + 1))
+
+    async def test_a_deleted_image_can_still_be_read(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[1]
+            client.world.delete(image)
+            assert (await client.read(image))["image"]["deleted"] is True
+            assert (await client.get(f"/image/{image.id}/coco")).status == 200
+
+    async def test_people_who_have_an_image_open_are_named(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            image.annotating.append("carol")
+            assert (await client.read(image))["image"]["annotating"] == ["carol"]
+
+    async def test_the_sample_holds_something_of_everything(self) -> None:
+        async with coco_client() as client:
+            entries = [entry for image in client.images() for entry in client.world.annotations_of(image)]
+            assert any(entry.isbbox for entry in entries)
+            assert any(len(entry.segmentation) > 1 for entry in entries)
+            assert any(entry.keypoints for entry in entries)
+            assert any(entry.metadata for entry in entries)
+            assert any(not client.world.annotations_of(image) for image in client.images())
+            assert any(image.metadata for image in client.images())
+            assert client.world.category("buoy").id not in {entry.category_id for entry in entries}
+            for image in client.images():
+                assert image.num_annotations == len(client.world.annotations_of(image))
+
+    async def test_coco_of_an_image_has_its_used_categories_and_counts_keypoints(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[2]
+            person = client.world.category("person")
+            client.world.draw(image, person, [], keypoints=[1, 2, 2, 3, 4, 1, 0, 0, 0])
+            coco = (await client.get(f"/image/{image.id}/coco")).json
+            used = {entry["category_id"] for entry in coco["annotations"]}
+            assert {entry["id"] for entry in coco["categories"]} == used
+            made = coco["annotations"][-1]
+            assert (made["num_keypoints"], made["bbox"]) == (2, [0.0, 0.0, 0.0, 0.0])
+            category = next(entry for entry in coco["categories"] if entry["id"] == person.id)
+            assert category["keypoints"] == ["head", "hand", "foot"]
+            assert category["skeleton"] == [[1, 2], [2, 3]]
+
+    async def test_coco_of_a_dataset_leaves_out_what_shows_nothing_and_breaks_on_broken_keypoints(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            empty = client.world.create(image, 1, "admin")
+            coco = (await client.get(f"/dataset/{client.harbour.id}/coco")).json
+            assert empty.id not in {entry["id"] for entry in coco["annotations"]}
+            assert {row["id"] for row in coco["images"]} == {row.id for row in client.images() if row.annotated}
+            client.world.annotations_of(image)[0].keypoints = "broken"
+            for path in (f"/dataset/{client.harbour.id}/coco", f"/image/{image.id}/coco"):
+                assert (await client.get(path)).status == 500
+            assert (await client.get(f"/annotator/data/{image.id}")).status == 200
+
+
+class TestSingleWrites:
+    async def test_what_is_created_keeps_its_shape_and_nothing_else(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            before = (await client.read(image))["image"]
+            wanted = {"image_id": image.id, "category_id": 1, "segmentation": [BOX], "isbbox": "false"}
+            ignored = {
+                "color": "#010203",
+                "metadata": {"a": 1},
+                "area": 5,
+                "bbox": [1, 2, 3, 4],
+                "iscrowd": True,
+                "id": 7,
+            }
+            made = (await client.post("/annotation/", {**wanted, **ignored})).json
+            assert made["segmentation"] == [BOX]
+            assert (made["isbbox"], made["iscrowd"], made["metadata"]) == (True, False, {})
+            assert (made["area"], made["bbox"], made["paper_object"]) == (0, [0, 0, 0, 0], [])
+            assert made["color"] != "#010203"
+            assert made["id"] == max(client.world.annotations)
+            read = await client.read(image)
+            assert read["image"] == before
+            assert made["id"] in flat(read)
+
+    @pytest.mark.parametrize(("sent", "kept"), [("ab", ["a", "b"]), ({"counts": "x", "size": [1]}, ["counts", "size"])])
+    async def test_a_segmentation_is_not_looked_at(self, sent: Any, kept: list[str]) -> None:
+        async with coco_client() as client:
+            body = {"image_id": client.images()[0].id, "category_id": 77, "segmentation": sent}
+            assert (await client.post("/annotation/", body)).json["segmentation"] == kept
+
+    async def test_what_is_refused_leaves_a_gap_in_the_ids(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            last = max(client.world.annotations)
+            assert (await client.post("/annotation/", {"image_id": 999, "category_id": 1})).json == {
+                "message": "Invalid image id"
+            }
+            assert (await client.post("/annotation/", {"image_id": image.id})).status == 500
+            made = (await client.post("/annotation/", {"image_id": image.id, "category_id": 1})).json
+            assert made["id"] == last + 3
+
+    async def test_a_change_reads_the_category_alone_and_takes_it_away_if_absent(self) -> None:
+        async with coco_client() as client:
+            entry = client.world.annotations_of(client.images()[0])[0]
+            before = (await client.get(f"/annotation/{entry.id}")).json
+            changed = (await client.ask("PUT", f"/annotation/{entry.id}", json={"category_id": 2, "color": "x"})).json
+            assert changed == {**before, "category_id": 2}
+            taken = (await client.ask("PUT", f"/annotation/{entry.id}", json={})).json
+            assert taken == without(before, "category_id")
+
+    async def test_a_deletion_is_a_mark_and_can_be_repeated(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            entry = client.world.annotations_of(image)[0]
+            for _ in range(2):
+                assert (await client.ask("DELETE", f"/annotation/{entry.id}")).json == {"success": True}
+            assert (await client.get(f"/annotation/{entry.id}")).json["deleted"] is True
+            assert entry.id not in flat(await client.read(image))
+            assert (await client.ask("DELETE", "/annotation/9999")).status == 400
+
+    async def test_annotations_of_an_image_that_is_gone_cannot_be_deleted(self) -> None:
+        async with coco_client() as client:
+            first, second = client.images()[:2]
+            kept, orphan = client.world.annotations_of(first)[0], client.world.annotations_of(second)[0]
+            client.world.delete(first)
+            client.world.lose_image(second)
+            for entry in (kept, orphan):
+                assert (await client.ask("DELETE", f"/annotation/{entry.id}")).status == 500
+                assert not entry.deleted
+            assert "image_id" not in (await client.get(f"/annotation/{orphan.id}")).json
+
+
+class TestSaving:
+    async def test_a_complete_body_changes_nothing(self) -> None:
+        async with coco_client() as client:
+            for image in client.images():
+                before = await client.read(image)
+                answer = await client.post("/annotator/data", complete(before))
+                assert answer.json["success"] is True
+                assert steady(await client.read(image)) == steady(before)
+
+    async def test_only_what_is_named_and_exists_on_the_image_is_written(self) -> None:
+        async with coco_client() as client:
+            image, other = client.images()[0], client.images()[1]
+            foreign = client.world.annotations_of(other)[0]
+            body = complete(await client.read(image))
+            named, left = body["categories"][0]["annotations"][0], body["categories"][1]["annotations"]
+            left_before = {entry["id"]: flat(await client.read(image))[entry["id"]] for entry in left}
+            body["categories"] = body["categories"][:1]
+            body["categories"][0]["annotations"] = [
+                {**named, "metadata": {"name": "new"}},
+                {"id": foreign.id, "metadata": {"name": "stolen"}},
+                {"id": 99_999, "metadata": {}},
+            ]
+            assert (await client.post("/annotator/data", body)).status == 200
+            after = flat(await client.read(image))
+            assert after[named["id"]]["metadata"] == {"name": "new"}
+            assert {number: after[number] for number in left_before} == left_before
+            assert foreign.metadata != {"name": "stolen"}
+            assert image.num_annotations == 1
+
+    async def test_without_a_dataset_it_is_refused_with_200(self) -> None:
+        async with coco_client() as client:
+            before = await client.read(client.images()[0])
+            answer = await client.post("/annotator/data", without(complete(before), "dataset"))
+            refusal = {"success": False, "message": "Could not find associated dataset"}
+            assert (answer.status, answer.json) == (200, refusal)
+            assert steady(await client.read(client.images()[0])) == steady(before)
+
+    async def test_what_a_body_leaves_out_is_wiped(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[2]
+            person = client.world.category("person")
+            entry = client.world.draw(image, person, [BOX], keypoints=[1, 2, 2], isbbox=True, metadata={"k": 1})
+            image.metadata, client.harbour.annotate_url = {"weather": "rain"}, "https://example.org"
+            client.world.users["admin"].preferences = {"theme": "dark"}
+            await client.post(
+                "/annotator/data",
+                {
+                    "dataset": {},
+                    "image": {"id": image.id},
+                    "categories": [{"id": person.id, "annotations": [{"id": entry.id}]}],
+                },
+            )
+            read = await client.read(image)
+            assert (read["preferences"], read["dataset"]["annotate_url"]) == ({}, "")
+            assert (read["image"]["metadata"], read["image"]["category_ids"]) == ({}, [])
+            assert (read["image"]["annotated"], read["image"]["num_annotations"]) == (False, 0)
+            saved = flat(read)[entry.id]
+            assert (saved["metadata"], saved["keypoints"], saved["isbbox"]) == ({}, [], False)
+            assert "color" not in saved
+            # The outline is the one thing that stays, though it did not count.
+            assert (saved["segmentation"], saved["area"]) == ([[float(number) for number in BOX]], 200)
+            everywhere = next(row for row in (await client.get("/category/")).json if row["id"] == person.id)
+            assert (everywhere["keypoint_labels"], everywhere["keypoint_edges"]) == ([], [])
+            assert everywhere["keypoint_colors"] == []
+            assert "color" not in everywhere
+            untouched = next(row for row in (await client.get("/category/")).json if row["name"] == "boat")
+            assert untouched["color"] == "#e6194b"
+
+    async def test_who_may_not_edit_a_category_wipes_its_colour_but_not_its_keypoints(self) -> None:
+        async with coco_client() as client:
+            carol = client.somebody("carol", shared=True)
+            image, person = client.images()[0], client.world.category("person")
+            body = {"dataset": {}, "image": {"id": image.id}, "categories": [{"id": person.id}]}
+            assert (await client.post("/annotator/data", body, login=carol)).status == 200
+            assert person.color is None
+            assert person.keypoint_labels == ["head", "hand", "foot"]
+
+    async def test_a_body_that_breaks_midway_leaves_its_beginning_written(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[1]
+            body = complete(await client.read(image))
+            body["image"]["metadata"] = {"new": True}
+            entries = [entry for group in body["categories"] for entry in group["annotations"]]
+            assert len(entries) == 3
+            entries[0]["metadata"], entries[2]["metadata"] = {"new": True}, {"new": True}
+            entries[1]["id"] = None
+            assert (await client.post("/annotator/data", body)).status == 500
+            read = await client.read(image)
+            assert flat(read)[entries[0]["id"]]["metadata"] == {"new": True}
+            assert flat(read)[entries[2]["id"]]["metadata"] != {"new": True}
+            assert read["image"]["metadata"] == {"weather": "rain"}
+
+    @pytest.mark.parametrize(
+        "spoilt",
+        [
+            {"id": None},
+            {"sessions": [{"start": 1}]},
+            {"compoundPath": 5},
+            {"compoundPath": ["CompoundPath", {"children": [["Path", {"segments": [[1, 2]]}]]}]},
+        ],
+    )
+    async def test_what_the_server_cannot_take_is_500(self, spoilt: dict[str, Any]) -> None:
+        async with coco_client() as client:
+            body = complete(await client.read(client.images()[0]))
+            body["categories"][0]["annotations"][0].update(spoilt)
+            assert (await client.post("/annotator/data", body)).status == 500
+
+    async def test_a_deleted_annotation_that_is_named_is_written_and_stays_deleted(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            entry = client.world.annotations_of(image)[0]
+            body = complete(await client.read(image))
+            client.world.delete(entry)
+            body["categories"][0]["annotations"][0]["metadata"] = {"name": "late"}
+            await client.post("/annotator/data", body)
+            assert (entry.metadata, entry.deleted) == ({"name": "late"}, True)
+
+    async def test_time_spent_only_grows(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            for _ in range(2):
+                body = complete(await client.read(image))
+                body["categories"][0]["annotations"][0]["sessions"] = [{"start": 1, "milliseconds": 700, "tools": []}]
+                await client.post("/annotator/data", body)
+            entry = client.world.annotations_of(image)[0]
+            assert (entry.milliseconds, len(entry.events)) == (1_400, 2)
+
+    async def test_two_saves_at_once_leave_a_mixture(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[1]
+            bodies = []
+            for writer in ("a", "b"):
+                body = complete(await client.read(image))
+                body["image"]["metadata"] = {"by": writer}
+                for group in body["categories"]:
+                    for entry in group["annotations"]:
+                        entry["metadata"] = {"by": writer}
+                bodies.append(body)
+            writes, done = 0, asyncio.Event()
+
+            async def pause() -> None:
+                nonlocal writes
+                writes += 1
+                if writes == 3:  # the first writer, with a part of the annotations written
+                    await done.wait()
+
+            client.world.between_writes = pause
+            first = asyncio.ensure_future(client.post("/annotator/data", bodies[0]))
+            while writes < 3:
+                await asyncio.sleep(0.001)
+            assert (await client.post("/annotator/data", bodies[1])).status == 200
+            done.set()
+            assert (await first).status == 200
+            read = await client.read(image)
+            assert {entry["metadata"]["by"] for entry in flat(read).values()} == {"a", "b"}
+            assert read["image"]["metadata"] == {"by": "a"}
+
+
+class TestGeometry:
+    def test_the_examples_of_the_contract_come_out(self) -> None:
+        outline = [10.12, 10.5, 60, 10.5, 60, 40, 10.12, 40]
+        assert measured([outline], 100, 80) == (1450, [10.0, 11.0, 50.0, 29.0])
+        paper = ["Path", {"segments": [[-30.75, -29.5], [-1.67, -29.5], [-1.67, -11.93], [-30.75, -11.93]]}]
+        rings = from_paper(paper, 64, 64)
+        assert rings == [[1.25, 2.5, 30.33, 2.5, 30.33, 20.07, 1.25, 20.07]]
+        assert measured(rings, 64, 64) == (493, [1.0, 3.0, 29.0, 17.0])
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_two_decimals_survive_the_way_to_the_editor_and_back(self, seed: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(100):
+            width, height = rng.randrange(9, 5_000), rng.randrange(9, 5_000)
+            ring = [round(rng.uniform(-10, 5_000), 2) for _ in range(2 * rng.randrange(3, 9))]
+            assert from_paper(to_paper([ring], width, height), width, height) == [ring], f"seed {seed}"
+
+    @pytest.mark.parametrize(
+        ("segments", "rings"),
+        [
+            ([[0.001, 0], [1, 0], [0, 1]], [[5.0, 5.0, 6.0, 5.0, 5.0, 6.0]]),
+            ([[[0, 0], [9, 9], [9, 9], 1], [1, 0], [0, 1]], [[5.0, 5.0, 6.0, 5.0, 5.0, 6.0]]),
+            ([[0, 0, 0], [1, 0, 0]], []),
+            ([[1, 1], [2, 2]], []),
+            ([[-5, -5], [-5, -5], [-5, -5]], []),
+            ([[5, 5], [5, 5], [5, 5]], []),
+            ([[50, 0], [51, 0], [50, 1]], [[55.0, 5.0, 56.0, 5.0, 55.0, 6.0]]),
+        ],
+    )
+    def test_points_and_polygons_are_dropped_by_the_rules_of_the_server(self, segments: Any, rings: Any) -> None:
+        assert from_paper(["CompoundPath", {"children": [["Path", {"segments": segments}]]}], 10, 10) == rings
+
+    def test_an_empty_path_clears_and_overlaps_count_once(self) -> None:
+        assert from_paper(["CompoundPath", {}], 10, 10) == []
+        assert measured([], 10, 10) == (0, [0.0, 0.0, 0.0, 0.0])
+        assert measured([[0, 0, 4, 0, 4, 4, 0, 4], [2, 2, 6, 2, 6, 6, 2, 6]], 10, 10) == (28, [0.0, 0.0, 6.0, 6.0])
+        assert measured([[-5, -5, 5, -5, 5, 5, -5, 5]], 10, 10) == (25, [0.0, 0.0, 5.0, 5.0])
+
+
+class TestPermissions:
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "shared", "other"),
+        [
+            ("GET", "/dataset/{dataset}/data", None, 200, 500),
+            ("GET", "/image/{image}", None, 200, 400),
+            ("GET", "/annotator/data/{image}", None, 200, 400),
+            ("GET", "/image/{image}/coco", None, 403, 400),
+            ("GET", "/dataset/{dataset}/coco", None, 403, 400),
+            ("GET", "/dataset/{dataset}/exports", None, 403, 400),
+            ("POST", "/annotation/", {"category_id": 1}, 200, 400),
+            ("PUT", "/annotation/{annotation}", {"category_id": 1}, 200, 400),
+            ("DELETE", "/annotation/{annotation}", None, 200, 400),
+            ("POST", "/annotator/data", {"dataset": {}}, 200, 500),
+            ("DELETE", "/image/{image}", None, 403, 400),
+            ("DELETE", "/dataset/{dataset}", None, 403, 403),
+            ("GET", "/dataset/{dataset}/export?categories=", None, 200, 200),
+            ("GET", "/tasks/", None, 200, 200),
+            ("GET", "/undo/list/", None, 200, 200),
+        ],
+    )
+    async def test_who_shares_a_dataset_may_less_than_its_owner(
+        self, method: str, path: str, body: Any, shared: int, other: int
+    ) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            ids = {
+                "dataset": client.harbour.id,
+                "image": image.id,
+                "annotation": client.world.annotations_of(image)[0].id,
+            }
+            if body is not None:
+                body = {**body, "image_id": image.id, "image": {"id": image.id}}
+            statuses = [
+                (await client.ask(method, path.format(**ids), login=login, json=body)).status
+                for login in (client.somebody("stranger"), client.somebody("carol", shared=True), client.login)
+            ]
+            assert statuses == [other, shared, 200]
+
+    async def test_lists_hold_what_is_shared_and_nothing_else(self) -> None:
+        async with coco_client() as client:
+            stranger, carol = client.somebody("stranger"), client.somebody("carol", shared=True)
+            for path in ("/dataset/", "/annotation/"):
+                assert (await client.ask("GET", path, login=stranger)).json == []
+            assert (await client.ask("GET", "/image/", login=stranger)).json["total"] == 0
+            assert [row["name"] for row in (await client.ask("GET", "/dataset/", login=carol)).json] == ["harbour"]
+            assert (await client.ask("GET", "/image/", login=carol)).json["total"] == 12
+            permissions = (await client.ask("GET", "/dataset/data", login=carol)).json["datasets"][0]["permissions"]
+            assert (permissions["owner"], permissions["edit"], permissions["download"]) == (False, True, False)
+
+
+class TestExports:
+    async def test_an_export_needs_its_categories_and_appears_late(self) -> None:
+        async with coco_client(export_polls=2) as client:
+            at = f"/dataset/{client.harbour.id}"
+            assert (await client.get(f"{at}/export")).status == 500
+            assert (await client.get(f"{at}/export", categories="abc")).status == 500
+            task = (await client.get(f"{at}/export", categories="", with_empty_images="true")).json
+            row = next(row for row in (await client.get("/tasks/")).json if row["id"] == task["id"])
+            assert row["completed"] is True
+            lists = [(await client.get(f"{at}/exports")).json for _ in range(3)]
+            assert [len(rows) for rows in lists] == [0, 0, 1]
+            assert lists[2][0]["tags"][0] == "COCO"
+            file = (await client.get(f"/export/{lists[2][0]['id']}/download")).json
+            assert {row["id"] for row in file["images"]} == {image.id for image in client.images()}
+            # The image fields are false defaults.
+            assert not any(row["annotated"] or row["num_annotations"] or row["metadata"] for row in file["images"])
+            shown = {entry.id for image in client.images() for entry in client.world.annotations_of(image)}
+            assert {entry["id"] for entry in file["annotations"]} == shown
+            assert any("keypoints" not in entry for entry in file["annotations"])
+
+    async def test_without_a_word_images_without_annotations_are_missing(self) -> None:
+        async with coco_client(export_polls=0) as client:
+            at = f"/dataset/{client.harbour.id}"
+            await client.get(f"{at}/export", categories=str(client.world.category("boat").id))
+            export = (await client.get(f"{at}/exports")).json[0]
+            file = (await client.get(f"/export/{export['id']}/download")).json
+            assert [category["name"] for category in file["categories"]] == ["boat"]
+            assert {row["id"] for row in file["images"]} == {entry["image_id"] for entry in file["annotations"]}
+
+    async def test_a_job_that_gets_stuck_never_ends(self) -> None:
+        async with coco_client(export_polls=0) as client:
+            client.world.stalled = True
+            at = f"/dataset/{client.harbour.id}"
+            task = (await client.get(f"{at}/export", categories="")).json
+            for _ in range(3):
+                row = (await client.get("/tasks/")).json[0]
+                assert (row["id"], row["completed"], row["progress"]) == (task["id"], False, 40.0)
+                assert (await client.get(f"{at}/exports")).json == []
+            assert (await client.get(f"/tasks/{task['id']}/logs")).json == {"logs": []}
+
+    async def test_the_record_of_an_export_can_be_removed(self) -> None:
+        async with coco_client(export_polls=0) as client:
+            at = f"/dataset/{client.harbour.id}"
+            await client.get(f"{at}/export", categories="")
+            export = (await client.get(f"{at}/exports")).json[0]
+            assert (await client.ask("DELETE", f"/export/{export['id']}")).status == 200
+            assert (await client.get(f"/export/{export['id']}/download")).status == 400
+
+
+class TestUndo:
+    async def test_deleted_things_are_listed_newest_first_and_come_back(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            assert (await client.ask("DELETE", f"/image/{image.id}")).json == {"success": True}
+            assert (await client.ask("DELETE", f"/image/{image.id}")).status == 400
+            row = (await client.get("/undo/list/", limit=1)).json[0]
+            assert (row["id"], row["name"], row["instance"]) == (image.id, image.file_name, "image")
+            assert (await client.get("/undo/list/", limit=0)).status == 400
+            assert (await client.ask("POST", f"/undo/?id={image.id}&instance=image")).status == 200
+            assert (await client.read(image))["image"]["deleted"] is False
+
+    async def test_a_final_delete_takes_the_annotations_of_an_image_along(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            gone = {entry.id for entry in client.world.annotations_of(image, deleted_too=True)}
+            await client.ask("DELETE", "/undo/", params={"id": image.id, "instance": "image"})
+            assert (await client.get(f"/annotator/data/{image.id}")).status == 400
+            assert not gone & {row["id"] for row in (await client.get("/annotation/")).json}
+
+    @pytest.mark.parametrize("kind", ["annotation", "image", "category", "dataset"])
+    async def test_every_kind_can_be_deleted_marked_restored_and_erased(self, kind: str) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            number = {"annotation": client.world.annotations_of(image)[0].id, "image": image.id}.get(kind, 1)
+            assert (await client.ask("DELETE", f"/{kind}/{number}")).status == 200
+            listed = (await client.get("/undo/list/", type=kind)).json
+            assert number in {row["id"] for row in listed}
+            assert {row["instance"] for row in listed} == {kind}
+            assert (await client.post("/undo/", {"id": number, "instance": kind})).status == 200
+            assert number not in {row["id"] for row in (await client.get("/undo/list/", type=kind)).json}
+            assert (await client.ask("DELETE", "/undo/", params={"id": number, "instance": kind})).status == 200
+            assert (await client.post("/undo/", {"id": number, "instance": kind})).status == 400
+
+    async def test_the_dangerous_get_wipes_all_metadata(self) -> None:
+        async with coco_client() as client:
+            assert (await client.get(f"/dataset/{client.harbour.id}/reset/metadata")).status == 200
+            assert not any(image.metadata for image in client.images())
+
+
+class TestUploads:
+    async def upload(self, client: CocoClient, name: str, data: bytes) -> Answer:
+        form = aiohttp.FormData(quote_fields=False)
+        form.add_field("image", data, filename=name, content_type="application/octet-stream")
+        return await client.ask("POST", f"/image/?dataset_id={client.harbour.id}", data=form)
+
+    async def test_other_bytes_are_stored_than_were_sent(self) -> None:
+        async with coco_client() as client:
+            jpeg = next(image.content for image in client.images() if image.mime == "image/jpeg")
+            for name, kind in (("new.jpg", "JPEG"), ("day/new.png", "PNG")):
+                number = (await self.upload(client, name, jpeg)).json
+                stored = await client.get(f"/image/{number}", original="true")
+                assert stored.body != jpeg
+                with Picture.open(io.BytesIO(stored.body)) as picture:
+                    assert picture.format == kind
+                assert (await client.read(client.world.images[number]))["image"]["path"] == f"/datasets/harbour/{name}"
+
+    async def test_a_name_may_lead_out_of_the_folder(self) -> None:
+        async with coco_client() as client:
+            number = (await self.upload(client, "../meadow & shore/esc.png", client.images()[0].content)).json
+            rows = (await client.get(f"/dataset/{client.harbour.id}/data", order="id", id__gt=number - 1)).json
+            assert [row["id"] for row in rows["images"]] == [number]
+            path = client.world.images[number].path
+            assert path == "/datasets/harbour/../meadow & shore/esc.png"
+
+    @pytest.mark.parametrize(
+        ("name", "data", "status"),
+        [
+            ("day/pier-00000.png", None, 400),
+            ("gone.png", None, 400),
+            ("nowhere/x.png", None, 500),
+            ("x.xyz", None, 500),
+            ("x.png", b"no picture", 500),
+        ],
+    )
+    async def test_what_exists_or_is_no_picture_is_refused(self, name: str, data: bytes | None, status: int) -> None:
+        async with coco_client() as client:
+            assert (await self.upload(client, name, data or client.images()[0].content)).status == status
+
+
+class TestPeople:
+    async def test_other_people_change_the_world_without_a_trace_in_counts(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            before = await client.read(image)
+            client.world.move_geometry(image, by=2)
+            moved = await client.read(image)
+            assert moved["image"] == before["image"]
+            assert flat(moved) != flat(before)
+            made = client.world.annotate(image)
+            assert made.id in flat(await client.read(image))
+            client.world.move_file(image, "elsewhere/a.png")
+            read = (await client.read(image))["image"]
+            assert (read["path"], read["file_name"]) == ("/datasets/harbour/elsewhere/a.png", image.file_name)
+
+
+class TestFaults:
+    @pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.RESET_AFTER, FaultKind.TIMEOUT, FaultKind.SHORT_BODY])
+    async def test_a_connection_can_break_before_or_after_the_effect(self, kind: FaultKind) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            before = len(client.world.annotations_of(image))
+            client.standin.faults.add(Fault(route="annotations.create", kind=kind))
+            with pytest.raises((aiohttp.ClientError, TimeoutError)):
+                await client.post("/annotation/", {"image_id": image.id, "category_id": 1})
+            effect = kind in {FaultKind.RESET_AFTER, FaultKind.SHORT_BODY}
+            assert len(client.world.annotations_of(image)) == before + effect
+            assert (await client.post("/annotation/", {"image_id": image.id, "category_id": 1})).status == 200
+
+    @pytest.mark.parametrize(
+        ("route", "path"),
+        [("images.list", "/image/?per_page=5"), ("annotations.list", "/annotation/"), ("datasets.list", "/dataset/")],
+    )
+    async def test_listings_can_lack_repeat_or_wrap_rows(self, route: str, path: str) -> None:
+        async with coco_client() as client:
+
+            async def rows() -> list[Any]:
+                answer = (await client.ask("GET", path)).json
+                found: list[Any] = answer["images"] if isinstance(answer, dict) else answer
+                return found
+
+            proper = await rows()
+            for kind, wanted in ((FaultKind.SHORT_PAGE, proper[:-1]), (FaultKind.MISSING_PAGE, [])):
+                client.standin.faults.add(Fault(route=route, kind=kind))
+                assert await rows() == wanted
+                client.standin.faults.clear()
+            client.standin.faults.add(Fault(route=route, kind=FaultKind.WRONG_ENVELOPE))
+            assert set((await client.ask("GET", path)).json) == {"data"}
+
+    async def test_files_can_be_cut_or_swapped_and_refusals_have_the_words_of_the_server(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            path = f"/image/{image.id}"
+            answers = {}
+            for kind in (FaultKind.WRONG_LENGTH, FaultKind.NOT_AN_IMAGE, FaultKind.HTML, FaultKind.ERROR_500):
+                client.standin.faults.clear()
+                client.standin.faults.add(Fault(route="images.bytes", kind=kind))
+                answers[kind] = await client.get(path, original="true")
+            assert answers[FaultKind.WRONG_LENGTH].body == image.content[:-7]
+            assert len(answers[FaultKind.NOT_AN_IMAGE].body) == len(image.content)
+            assert answers[FaultKind.HTML].headers["Content-Type"].startswith("text/html")
+            assert set(answers[FaultKind.ERROR_500].json) == {"message"}
+
+    async def test_a_limit_can_be_put_before_the_server_but_is_none_of_its_own(self) -> None:
+        async with coco_client(limit=2) as client:
+            for _ in range(5):
+                answer = await client.get("/dataset/")
+                assert answer.status == 200
+                assert not any(name.startswith("X-RateLimit") for name in answer.headers)
+            client.standin.faults.add(Fault(route="*", kind=FaultKind.LIMITED))
+            limited = await client.get("/dataset/")
+            assert (limited.status, limited.headers["Retry-After"]) == (429, "1")

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,16 @@ def test_its_json_object_is_all_it_prints_until_it_is_stopped(tmp_path: Path, nu
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=30)
         assert (process.returncode, stdout, stderr) == (0, "", "")
+
+
+def test_a_coco_annotator_is_opened_with_user_and_password(tmp_path: Path) -> None:
+    with serving(tmp_path, "--json", "--kind", "coco-annotator", "--images", "2") as process:
+        answer = json.loads(first_line(process))
+        assert set(answer) == {"ok", "exit_code", "url", "kind", "user", "password"}
+        proof = b64encode(f"{answer['user']}:{answer['password']}".encode()).decode()
+        request = Request(f"{answer['url']}/api/dataset/", headers={"Authorization": f"Basic {proof}"})
+        with urlopen(request, timeout=30) as listed:
+            assert [row["name"] for row in json.load(listed)] == ["harbour", "meadow & shore"]
 
 
 def test_the_rate_limit_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
