@@ -74,6 +74,12 @@ class UnknownDataset(UsageError):
     code = "unknown_dataset"
 
 
+class UnknownSnapshot(UsageError):
+    """There is no such snapshot, or more than one is meant."""
+
+    code = "unknown_snapshot"
+
+
 # --- what a server did ------------------------------------------------------------------------------------------
 
 
@@ -197,6 +203,13 @@ class DiskError(LabelmirrorError):
 
     code = "disk"
     exit_code = ExitCode.DISK
+
+
+class SnapshotDamaged(LabelmirrorError):
+    """A snapshot or its store is not what was written, or belongs to another store."""
+
+    code = "snapshot_damaged"
+    exit_code = ExitCode.DAMAGED
 
 
 class MarkerMismatch(LabelmirrorError):

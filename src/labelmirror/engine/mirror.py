@@ -1,7 +1,7 @@
 """One mirror with everything that working on it needs, handed in by whoever builds it."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
 from labelmirror.errors import InvalidDocument, LabelmirrorError
@@ -83,21 +83,27 @@ class Run:
         """The failed items so far."""
         return [trouble for trouble in self.troubles if isinstance(trouble, Failed)]
 
-    @contextmanager
-    def phase(self, phase: Phase, total: int | None = None) -> Iterator["Progress"]:
+    def phase(self, phase: Phase, total: int | None = None) -> AbstractContextManager["Progress"]:
         """Report a phase's beginning, its progress, and its end however it comes."""
-        self.mirror.reporter.emit(PhaseBegan(self.mirror.name, phase, total))
-        try:
-            yield Progress(self.mirror, phase)
-        finally:
-            self.mirror.reporter.emit(PhaseEnded(self.mirror.name, phase))
+        return reported(self.mirror.reporter, self.mirror.name, phase, total)
+
+
+@contextmanager
+def reported(reporter: Reporter, mirror: str, phase: Phase, total: int | None = None) -> Iterator["Progress"]:
+    """The same for work that is no run."""
+    reporter.emit(PhaseBegan(mirror, phase, total))
+    try:
+        yield Progress(reporter, mirror, phase)
+    finally:
+        reporter.emit(PhaseEnded(mirror, phase))
 
 
 @dataclass(slots=True)
 class Progress:
     """Counts what a phase has done."""
 
-    mirror: Mirror
+    reporter: Reporter
+    mirror: str
     phase: Phase
     items: int = 0
     size_bytes: int = 0
@@ -106,7 +112,7 @@ class Progress:
         """So many more are done."""
         self.items += items
         self.size_bytes += size_bytes
-        self.mirror.reporter.emit(Progressed(self.mirror.name, self.phase, self.items, self.size_bytes))
+        self.reporter.emit(Progressed(self.mirror, self.phase, self.items, self.size_bytes))
 
 
 def image_path(place: str) -> str:

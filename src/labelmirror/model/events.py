@@ -15,6 +15,8 @@ class Phase(Enum):
     PUSHING = "pushing edits"
     RETIRING = "moving deleted items to the trash"
     VERIFYING = "checking files"
+    BACKING_UP = "saving a snapshot"
+    RESTORING = "restoring"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -32,15 +32,22 @@ async def hold_lock(folder: Path, mirror: str, *, clock: Clock, wait_s: float = 
     DiskError when the lock's file cannot be made.
     """
     path = folder / "locks" / f"{quote(mirror, safe='')}.lock"
+    busy = f"{mirror}: another run works on this mirror"
+    async with hold_file(path, busy=busy, clock=clock, wait_s=wait_s):
+        yield
+
+
+@asynccontextmanager
+async def hold_file(path: Path, *, busy: str, clock: Clock, wait_s: float = 0.0) -> AsyncIterator[None]:
+    """Hold a lock by the file that stands for it. `busy` says what is the matter when somebody else has it.
+
+    Raises Locked and DiskError as `hold_lock`.
+    """
     give_up_s = clock.monotonic_s() + wait_s
     while (descriptor := await anyio.to_thread.run_sync(_try, path, clock.now_s())) is None:
         left_s = give_up_s - clock.monotonic_s()
         if left_s <= 0:
-            holder = await anyio.to_thread.run_sync(_holder, path)
-            raise Locked(
-                f"{mirror}: another run works on this mirror ({holder})",
-                hint="Let it finish, or wait for it with --wait 10m.",
-            )
+            raise await _locked(path, busy)
         await clock.sleep(min(_RETRY_S, left_s))
     try:
         yield
@@ -50,13 +57,45 @@ async def hold_lock(folder: Path, mirror: str, *, clock: Clock, wait_s: float = 
         os.close(descriptor)
 
 
+@asynccontextmanager
+async def share_file(path: Path, *, busy: str, clock: Clock, wait_s: float = 0.0) -> AsyncIterator[None]:
+    """Keep others from holding a lock meanwhile, together with whoever else only reads. Writes nothing.
+
+    Where its file is not there, nobody ever held it, and there is nothing to keep anybody from. Raises Locked.
+    """
+    give_up_s = clock.monotonic_s() + wait_s
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(path.open("rb"))
+        except FileNotFoundError:
+            yield
+            return
+        except OSError as error:
+            raise DiskError(f"{path}: {error.strerror}", hint="It must be readable by this user.") from error
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                left_s = give_up_s - clock.monotonic_s()
+                if left_s <= 0:
+                    raise await _locked(path, busy) from None
+            await clock.sleep(min(_RETRY_S, left_s))
+        yield
+
+
+async def _locked(path: Path, busy: str) -> Locked:
+    holder = await anyio.to_thread.run_sync(_holder, path)
+    return Locked(f"{busy} ({holder})", hint="Let it finish, or wait for it with --wait 10m.")
+
+
 def _try(path: Path, now_s: float) -> int | None:
     """Take the lock and note who has it: the open file that keeps it, or None if somebody else has it."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise DiskError(f"{path}: {error.strerror}", hint="The state folder must be writable by this user.") from error
+        raise DiskError(f"{path}: {error.strerror}", hint=f"{path.parent} must be writable by this user.") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         note = json.dumps(
@@ -74,7 +113,7 @@ def _try(path: Path, now_s: float) -> int | None:
         return None
     except OSError as error:
         os.close(descriptor)
-        raise DiskError(f"{path}: {error.strerror}", hint="The state folder must be writable by this user.") from error
+        raise DiskError(f"{path}: {error.strerror}", hint=f"{path.parent} must be writable by this user.") from error
     return descriptor
 
 

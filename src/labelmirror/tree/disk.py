@@ -9,7 +9,7 @@ from labelmirror.errors import DiskError
 
 _KEPT: Final = "what is done is kept, and the next run goes on from there."
 _FULL: Final = f"Make room on its disk or raise the quota; {_KEPT}"
-_FORBIDDEN: Final = "This user must be allowed to read and write everything in the mirror's directory."
+_FORBIDDEN: Final = "This user must be allowed to read and write everything in that directory."
 _HINTS: Final = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
