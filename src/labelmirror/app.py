@@ -27,10 +27,12 @@ from labelmirror.model.policy import Content, MirrorPolicy, OnConflict, OnRemote
 from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import DocumentFormat, Provider, ProviderMemory
 from labelmirror.ports.reporter import Reporter
+from labelmirror.ports.snapshots import SnapshotStore
 from labelmirror.providers.registry import KINDS
 from labelmirror.providers.settings import ServerSettings
+from labelmirror.snapshots.directory import LOCK, Access, open_store
 from labelmirror.state.database import set_aside
-from labelmirror.state.lock import hold_lock
+from labelmirror.state.lock import hold_file, hold_lock, share_file
 from labelmirror.state.sqlite import open_state
 from labelmirror.telemetry.logs import Masker
 from labelmirror.transport.concurrency import Gate
@@ -101,6 +103,25 @@ async def open_local_mirror(shop: Workshop, name: str) -> AsyncIterator[LocalMir
             tree=DirectoryTree(settings.path),
             state=await database.mirror(name),
         )
+
+
+@asynccontextmanager
+async def open_resting_mirror(shop: Workshop, name: str, *, wait_s: float = 0.0) -> AsyncIterator[LocalMirror]:
+    """A mirror that no run works on meanwhile; needs no key. Raises Locked as `open_mirror`."""
+    state = shop.config.settings.state
+    async with hold_lock(state, name, clock=shop.clock, wait_s=wait_s), open_local_mirror(shop, name) as mirror:
+        yield mirror
+
+
+@asynccontextmanager
+async def open_snapshots(shop: Workshop, access: Access, *, wait_s: float = 0.0) -> AsyncIterator[SnapshotStore]:
+    """The store of snapshots. Raises UsageError when there is none to read, Locked when another run is in the way."""
+    root = shop.config.settings.backup.path
+    if access is not Access.CREATE:
+        await open_store(root, access)
+    lock = share_file if access is Access.READ else hold_file
+    async with lock(root / LOCK, busy=f"{root}: another run works on these snapshots", clock=shop.clock, wait_s=wait_s):
+        yield await open_store(root, access)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class TestDirectoryStore(SnapshotContract):
 
 async def opened(root: Path) -> DirectoryStore:
     root.mkdir(exist_ok=True)
-    return await open_store(root, Access.WRITE)
+    return await open_store(root, Access.CREATE)
 
 
 async def test_a_store_is_made_once_and_known_again(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_reading_needs_a_store_and_making_one_an_empty_folder(tmp_path: Pa
     assert not (tmp_path / "none").exists()
     (tmp_path / "letters.txt").write_text("dear")
     with pytest.raises(UsageError, match=r"not empty \(there is 'letters.txt'\)"):
-        await open_store(tmp_path, Access.WRITE)
+        await open_store(tmp_path, Access.CREATE)
     assert os.listdir(tmp_path) == ["letters.txt"]  # noqa: PTH208
 
 

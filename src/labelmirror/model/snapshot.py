@@ -27,8 +27,8 @@ class SavedDocument:
 class SavedImage:
     """An image of a snapshot with its documents, one for each annotation set.
 
-    `path` is relative to the mirror. `content` names the file's bytes as they were last placed or verified, None when
-    it was not there; they are in the store only if `included`.
+    `path` is relative to the mirror. `content` names the file's bytes, as they are in the store if `included`, else as
+    they were last placed or verified; None if they never were.
     """
 
     id: str

@@ -34,10 +34,13 @@ _LIMIT_BYTES: Final = 64 * 2**20
 
 
 class Access(Enum):
-    """What is meant to be done with a store: READ needs one that is there, WRITE makes it."""
+    """What is meant to be done with a store."""
 
     READ = "read"
-    WRITE = "write"
+    #: Needs a store, as READ does, and nobody else in it.
+    CHANGE = "change"
+    #: The same, and makes it if there is none.
+    CREATE = "create"
 
 
 class DirectoryStore:
@@ -189,7 +192,7 @@ def _open(root: Path, access: Access) -> DirectoryStore:
 
 
 def _create(root: Path, folders: Folders, access: Access) -> str:
-    if access is Access.READ:
+    if access is not Access.CREATE:
         raise UsageError(f"{root} holds no snapshots", hint="make one with: labelmirror backup")
     strangers = [name for name in folders.names("") if name != LOCK and not name.startswith(TEMPORARY)]
     if strangers:
