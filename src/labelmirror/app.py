@@ -24,13 +24,14 @@ from labelmirror.model.document import JsonValue
 from labelmirror.model.keys import DatasetRef
 from labelmirror.model.pacing import QuotaRules
 from labelmirror.model.policy import Content, MirrorPolicy, OnConflict, OnRemoteDelete
+from labelmirror.model.snapshot import Access, SnapshotList
 from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import DocumentFormat, Provider, ProviderMemory
 from labelmirror.ports.reporter import Reporter
 from labelmirror.ports.snapshots import SnapshotStore
 from labelmirror.providers.registry import KINDS
 from labelmirror.providers.settings import ServerSettings
-from labelmirror.snapshots.directory import LOCK, Access, open_store
+from labelmirror.snapshots.directory import LOCK, STORE, open_store
 from labelmirror.state.database import set_aside
 from labelmirror.state.lock import hold_file, hold_lock, share_file
 from labelmirror.state.sqlite import open_state
@@ -122,6 +123,14 @@ async def open_snapshots(shop: Workshop, access: Access, *, wait_s: float = 0.0)
     lock = share_file if access is Access.READ else hold_file
     async with lock(root / LOCK, busy=f"{root}: another run works on these snapshots", clock=shop.clock, wait_s=wait_s):
         yield await open_store(root, access)
+
+
+async def list_snapshots(shop: Workshop) -> SnapshotList:
+    """All snapshots; none where there is no store yet. Needs no lock: a manifest is there whole or not at all."""
+    root = shop.config.settings.backup.path
+    if not await anyio.Path(root / STORE).exists():
+        return SnapshotList((), ())
+    return await (await open_store(root, Access.READ)).snapshots()
 
 
 @dataclass(frozen=True, slots=True)

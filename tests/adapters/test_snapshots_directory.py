@@ -11,8 +11,9 @@ import pytest
 
 from contracts.snapshots import SnapshotContract, Vandal, documents, head, page
 from labelmirror.errors import DiskError, SnapshotDamaged, UsageError
+from labelmirror.model.snapshot import Access
 from labelmirror.ports.snapshots import References, SnapshotStore
-from labelmirror.snapshots.directory import Access, DirectoryStore, open_store
+from labelmirror.snapshots.directory import DirectoryStore, open_store
 
 
 class Files:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import pytest
 
-from labelmirror.planning.retention import UNLIMITED, Rules, Within, parse_within, retained
+from labelmirror.model.retention import UNLIMITED, Rules, Within, parse_within
+from labelmirror.planning.retention import retained
 
 EAST = timezone(timedelta(hours=2))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from labelmirror.engine.backup import BackupReport
 from labelmirror.engine.verify import VerifyReport
 from labelmirror.errors import EXIT_PRECEDENCE, ExitCode, RoleRefused
 from labelmirror.model.report import MirrorReport, RunError
@@ -41,6 +42,12 @@ def verify_codes(report: VerifyReport) -> frozenset[ExitCode]:
     """The codes that apply to a check of one mirror."""
     unrepaired = any(not damage.repaired for damage in report.damaged)
     return error_codes(report.error) | (frozenset({ExitCode.DAMAGED}) if unrepaired else frozenset())
+
+
+def backup_codes(report: BackupReport) -> frozenset[ExitCode]:
+    """The codes that apply to a backup of one mirror, with the sync before it."""
+    failed = frozenset({ExitCode.SOME_FAILED}) if report.failed else frozenset()
+    return error_codes(report.error) | failed | (run_codes(report.synced) if report.synced is not None else frozenset())
 
 
 def error_codes(error: RunError | None) -> frozenset[ExitCode]:

@@ -7,6 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 from labelmirror import __version__
+from labelmirror.cli.backup import backup
 from labelmirror.cli.config_check import check
 from labelmirror.cli.config_show import show
 from labelmirror.cli.conflicts import list_, take
@@ -19,9 +20,11 @@ from labelmirror.cli.failure import report, tell
 from labelmirror.cli.history import history
 from labelmirror.cli.init import init
 from labelmirror.cli.plan import plan
+from labelmirror.cli.prune import prune
 from labelmirror.cli.repair import repair
 from labelmirror.cli.serve_standin import serve_standin
 from labelmirror.cli.signals import Interrupted
+from labelmirror.cli.snapshots import snapshots
 from labelmirror.cli.status import status
 from labelmirror.cli.sync import sync
 from labelmirror.cli.undo import undo
@@ -74,6 +77,9 @@ app.command("history")(history)
 app.command("undo")(undo)
 app.command("verify")(verify)
 app.command("repair")(repair)
+app.command("backup")(backup)
+app.command("snapshots")(snapshots)
+app.command("prune")(prune)
 app.command("doctor")(doctor)
 app.command("serve-standin")(serve_standin)
 app.command("version")(version)

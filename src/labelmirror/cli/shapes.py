@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from labelmirror.cli.endings import speaking
+from labelmirror.engine.backup import BackupReport
 from labelmirror.engine.compare import DocumentDiff, HeldDocument
 from labelmirror.engine.mirror import image_path
+from labelmirror.engine.snapshots import Judged
 from labelmirror.engine.status import ImageStanding, MirrorStanding
 from labelmirror.engine.verify import VerifyReport
 from labelmirror.errors import ExitCode
@@ -18,6 +20,7 @@ from labelmirror.model.document import JsonObject
 from labelmirror.model.remote import Dataset
 from labelmirror.model.report import MirrorReport, PlanReport, RunError
 from labelmirror.model.saving import SaveRecord
+from labelmirror.model.snapshot import Snapshot, Swept
 from labelmirror.model.trouble import Failed, Held, Trouble
 
 
@@ -185,6 +188,48 @@ def verify_shape(reports: Sequence[VerifyReport]) -> JsonObject:
             for damage in report.damaged
         ],
         "errors": [{"mirror": report.name, **error_shape(report.error)} for report in reports if report.error],
+    }
+
+
+def snapshot_shape(snapshot: Snapshot) -> JsonObject:
+    """One snapshot in the answers of `snapshots` and `backup`. `bytes_new` is what it took that no earlier one had."""
+    head = snapshot.head
+    return {
+        "id": snapshot.id,
+        "mirror": head.mirror,
+        "at": time_text(head.at_s),
+        "images": head.images,
+        "documents": head.documents,
+        "images_included": head.images_included,
+        "bytes_new": head.bytes_new,
+    }
+
+
+def backup_shape(reports: Sequence[BackupReport]) -> JsonObject:
+    """The answer of `backup`; `mirrors` are the syncs before it, if they were asked for."""
+    synced = [report.synced for report in reports if report.synced is not None]
+    return {
+        "snapshots": [snapshot_shape(report.snapshot) for report in reports if report.snapshot is not None],
+        "failed": [{"mirror": report.name, **failed} for report in reports for failed in failed_shapes(report.failed)],
+        "errors": [{"mirror": report.name, **error_shape(report.error)} for report in reports if report.error],
+        **({"mirrors": [run_shape(report) for report in synced]} if synced else {}),
+    }
+
+
+def prune_shape(judged: Sequence[Judged], swept: Swept | None) -> JsonObject:
+    """The answer of `prune`; without `removed` nothing was."""
+    return {
+        "snapshots": [
+            {
+                "id": each.snapshot.id,
+                "mirror": each.snapshot.head.mirror,
+                "at": time_text(each.snapshot.head.at_s),
+                "keep": bool(each.reasons),
+                "reasons": list(each.reasons),
+            }
+            for each in judged
+        ],
+        "removed": None if swept is None else {"files": swept.files, "bytes": swept.size_bytes},
     }
 
 

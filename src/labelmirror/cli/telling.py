@@ -11,13 +11,18 @@ from rich.text import Text
 
 from labelmirror.cli.output import printable, table
 from labelmirror.cli.shapes import blind_until_s, time_text
+from labelmirror.engine.backup import BackupReport
+from labelmirror.engine.snapshots import Judged
 from labelmirror.engine.status import MirrorStanding, Standing
 from labelmirror.engine.verify import VerifyReport
 from labelmirror.model.report import MirrorOutcome, MirrorReport, PlanReport, RunError
+from labelmirror.model.snapshot import Snapshot, Swept
 from labelmirror.model.trouble import Failed, Held, HoldReason, Trouble
 
 #: Of each kind of item, so many are shown; the JSON answer has all.
 SHOWN = 20
+#: So much of a snapshot's id tells it from others.
+SHORT_ID = 8
 
 #: Why a document waits, in a few words.
 HELD_BECAUSE: Mapping[HoldReason, str] = {
@@ -185,6 +190,64 @@ def checked(reports: Sequence[VerifyReport]) -> RenderableType:
     unrepaired = any(not damage.repaired for report in reports for damage in report.damaged)
     following = "next: labelmirror sync, then verify again" if unrepaired else ""
     return answer(table(("mirror", "files checked", "damaged", "repaired"), rows), lines, following)
+
+
+def backups(reports: Sequence[BackupReport]) -> RenderableType:
+    """What was saved."""
+    made = [report.snapshot for report in reports if report.snapshot is not None]
+    lines: list[str] = []
+    for report in reports:
+        if report.synced is not None:
+            lines.append(f"{report.name}: synced before: {report.synced.outcome.value}")
+            lines += _problems(report.synced)
+            if report.synced.error is not None:
+                lines.append(f"{report.name}: {report.synced.error.message}")
+        lines += _troubles(report.name, report.failed)
+    return answer(_snapshot_table(made), lines, "")
+
+
+def snapshots(found: Sequence[Snapshot], unusable: Sequence[tuple[str, str]]) -> RenderableType:
+    """What snapshots there are."""
+    if not found and not unusable:
+        return Text("no snapshots; make one with: labelmirror backup")
+    return answer(_snapshot_table(found), [f"{each[:SHORT_ID]} {why}" for each, why in unusable], "")
+
+
+def _snapshot_table(found: Sequence[Snapshot]) -> RenderableType:
+    columns = ("snapshot", "mirror", "at", "images", "documents", "image files", "new")
+    rows = [
+        (
+            each.id[:SHORT_ID],
+            each.head.mirror,
+            time_text(each.head.at_s),
+            each.head.images,
+            each.head.documents,
+            "included" if each.head.images_included else "named",
+            size(each.head.bytes_new),
+        )
+        for each in found
+    ]
+    return table(columns, rows)
+
+
+def pruned(judged: Sequence[Judged], swept: Swept | None) -> RenderableType:
+    """What stays and why, and what goes."""
+    rows = [
+        (
+            each.snapshot.id[:SHORT_ID],
+            each.snapshot.head.mirror,
+            time_text(each.snapshot.head.at_s),
+            "keep" if each.reasons else "remove",
+            ", ".join(each.reasons) or None,
+        )
+        for each in judged
+    ]
+    gone = sum(not each.reasons for each in judged)
+    if swept is None:
+        line = f"{gone} of {len(judged)} snapshots would be removed; nothing was"
+    else:
+        line = f"{gone} of {len(judged)} snapshots removed, with {swept.files} contents of {size(swept.size_bytes)}"
+    return answer(table(("snapshot", "mirror", "at", "", "because"), rows), [line], "")
 
 
 def answer(head: RenderableType, lines: Sequence[str], following: str) -> RenderableType:

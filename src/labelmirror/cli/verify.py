@@ -25,23 +25,34 @@ def verify(
     subset: Annotated[
         str | None, typer.Option(metavar="K/N", help="Check the K-th of N parts, read whole.", show_default=False)
     ] = None,
+    snapshot: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Check what is stored of a snapshot instead of a mirror.", show_default=False),
+    ] = None,
 ) -> ExitCode:
     """Check the files of mirrors against what was recorded of them, and bring back what is damaged."""
-    from labelmirror.app import chosen, open_mirror
+    from labelmirror.app import chosen, open_mirror, open_snapshots
     from labelmirror.cli import endings, shapes, telling
     from labelmirror.cli.shop import attempt, open_shop
     from labelmirror.engine import verify as engine
+    from labelmirror.engine.snapshots import find, verify_snapshot
     from labelmirror.engine.verify import Depth
+    from labelmirror.model.snapshot import Access
 
     if quick + full + (subset is not None) > 1:
         raise UsageError("--quick, --full and --subset exclude each other")
+    if snapshot is not None and names:
+        raise UsageError("--snapshot checks a snapshot; it takes no mirror's name")
     part = _part(subset)
     depth = Depth.QUICK if quick else Depth.FULL
 
     async def work() -> ExitCode:
         reports: list[VerifyReport] = []
         with open_shop(call) as shop:
-            for name in chosen(shop.config, names or []):
+            if snapshot is not None:
+                async with open_snapshots(shop, Access.READ) as store:
+                    reports.append(await verify_snapshot(store, await find(store, snapshot), depth, part))
+            for name in chosen(shop.config, names or []) if snapshot is None else ():
 
                 async def verify_one(name: str = name) -> "VerifyReport":
                     async with open_mirror(shop, name) as mirror:

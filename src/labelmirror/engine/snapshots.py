@@ -6,9 +6,10 @@ from datetime import tzinfo
 
 from labelmirror.engine.verify import Damage, Depth, Subset, VerifyReport
 from labelmirror.errors import SnapshotDamaged, UnknownSnapshot
-from labelmirror.model.snapshot import SavedImage, Snapshot, SnapshotList
-from labelmirror.planning.retention import Rules, retained
-from labelmirror.ports.snapshots import References, SnapshotStore, Swept
+from labelmirror.model.retention import Rules
+from labelmirror.model.snapshot import SavedImage, Snapshot, SnapshotList, Swept
+from labelmirror.planning.retention import retained
+from labelmirror.ports.snapshots import References, SnapshotStore
 
 #: The word for the newest snapshot; with a mirror's name behind it, of that one.
 LATEST = "latest"
@@ -111,14 +112,6 @@ class Judged:
     reasons: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class PruneReport:
-    """What became of each snapshot, newest first for each mirror, and what was removed besides."""
-
-    judged: Sequence[Judged]
-    swept: Swept
-
-
 async def judge(
     store: SnapshotStore, mirrors: frozenset[str] | None, rules: Rules, *, now_s: float, zone: tzinfo | None = None
 ) -> Sequence[Judged]:
@@ -133,12 +126,12 @@ async def judge(
     return judged
 
 
-async def prune(store: SnapshotStore, judged: Sequence[Judged]) -> PruneReport:
-    """Remove the snapshots that no rule keeps, and every content that no other snapshot names.
+async def prune(store: SnapshotStore, judged: Sequence[Judged]) -> Swept:
+    """Remove the snapshots that no rule keeps, and every content that no other snapshot names; what the contents were.
 
     What the others need is known before the first file is removed, and snapshots go before their contents: cut off
-    anywhere, each snapshot that is listed is whole, and the next prune finishes. Raises SnapshotDamaged, with nothing done, while it cannot
-    be known what a snapshot needs.
+    anywhere, each snapshot that is listed is whole, and the next prune finishes. Raises SnapshotDamaged, with nothing
+    done, while it cannot be known what a snapshot needs.
     """
     listed = await store.snapshots()
     if listed.unusable:
@@ -149,7 +142,7 @@ async def prune(store: SnapshotStore, judged: Sequence[Judged]) -> PruneReport:
         if snapshot.id not in doomed:
             await _refer(store, snapshot, references)
     await store.remove_snapshots(doomed)
-    return PruneReport(judged, await store.sweep(references))
+    return await store.sweep(references)
 
 
 async def _refer(store: SnapshotStore, snapshot: Snapshot, references: References) -> None:

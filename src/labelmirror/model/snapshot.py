@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from labelmirror.model.document import ContentId, Digest, JsonObject
 from labelmirror.model.keys import DocumentKey
@@ -93,6 +94,24 @@ class SnapshotList:
 
     snapshots: Sequence[Snapshot]
     unusable: Sequence[tuple[str, str]]
+
+
+class Access(Enum):
+    """What is meant to be done with a store."""
+
+    READ = "read"
+    #: Needs a store, as READ does, and nobody else in it.
+    CHANGE = "change"
+    #: The same, and makes it if there is none.
+    CREATE = "create"
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What was removed."""
+
+    files: int
+    size_bytes: int
 
 
 def ends_page(image: str) -> bool:

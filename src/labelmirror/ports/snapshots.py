@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from labelmirror.model.document import ContentId
-from labelmirror.model.snapshot import Snapshot, SnapshotHead, SnapshotList, SnapshotPage
+from labelmirror.model.snapshot import Snapshot, SnapshotHead, SnapshotList, SnapshotPage, Swept
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,6 @@ class References:
     pages: set[str] = field(default_factory=set)
     documents: set[ContentId] = field(default_factory=set)
     images: set[ContentId] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """What was removed."""
-
-    files: int
-    size_bytes: int
 
 
 class SnapshotStore(Protocol):

@@ -5,7 +5,6 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from enum import Enum
 from pathlib import Path
 from typing import Final, TypeVar
 from uuid import uuid4
@@ -14,8 +13,8 @@ from anyio import to_thread
 
 from labelmirror.errors import DiskError, SnapshotDamaged, UsageError
 from labelmirror.model.document import ContentId, content_id
-from labelmirror.model.snapshot import Snapshot, SnapshotHead, SnapshotList, SnapshotPage
-from labelmirror.ports.snapshots import AddedImage, References, Swept
+from labelmirror.model.snapshot import Access, Snapshot, SnapshotHead, SnapshotList, SnapshotPage, Swept
+from labelmirror.ports.snapshots import AddedImage, References
 from labelmirror.snapshots import contents as kept
 from labelmirror.snapshots.contents import DOCUMENTS, IMAGES, PAGES, PASSING
 from labelmirror.snapshots.wire import manifest_in, manifest_out, page_in, page_out, store_in, store_out
@@ -31,16 +30,6 @@ LOCK: Final = "lock"
 SNAPSHOTS: Final = "snapshots"
 _CHUNK_BYTES: Final = 2**20
 _LIMIT_BYTES: Final = 64 * 2**20
-
-
-class Access(Enum):
-    """What is meant to be done with a store."""
-
-    READ = "read"
-    #: Needs a store, as READ does, and nobody else in it.
-    CHANGE = "change"
-    #: The same, and makes it if there is none.
-    CREATE = "create"
 
 
 class DirectoryStore:
