@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from labelmirror.standin import coco_annotator, pictograph
+from labelmirror.standin import coco_annotator, pictograph, remo
 from labelmirror.standin.errors import StandinError
 from labelmirror.standin.faults import nearest
 from labelmirror.standin.service import Ground, Service
@@ -10,6 +10,7 @@ from labelmirror.standin.service import Ground, Service
 BUILDERS: dict[str, Callable[[Ground], Service]] = {
     "pictograph": pictograph.build,
     "coco-annotator": coco_annotator.build,
+    "remo": remo.build,
 }
 
 
