@@ -25,7 +25,7 @@ from labelmirror.planning.push import Decision, Side, decide
 from labelmirror.ports.state import DocumentRecorded
 from labelmirror.ports.tree import Placement
 from sim.world import CRASH_POINTS, FAULTS, SAVE_FAULTS, World, simulate
-from support.memory_provider import MemoryProvider
+from support.memory_provider import MemoryProvider, PlainFormat
 from support.memory_state import _Journal
 from support.memory_tree import MemoryTree
 
@@ -153,8 +153,10 @@ def forgetting_what_a_dead_run_wrote() -> Iterator[None]:
 def saving_without_reading_again() -> Iterator[None]:
     honest = decide
 
-    def trusting(base: Side | None, local: Side, remote: Side, on_conflict: OnConflict) -> Decision:
-        return honest(base, local, base if base is not None else remote, on_conflict)
+    def trusting(
+        base: Side | None, local: Side, remote: Side, on_conflict: OnConflict, *, stable_ids: bool
+    ) -> Decision:
+        return honest(base, local, base if base is not None else remote, on_conflict, stable_ids=stable_ids)
 
     with patch.object(push, "decide", trusting):
         yield
@@ -162,11 +164,10 @@ def saving_without_reading_again() -> Iterator[None]:
 
 @contextmanager
 def recording_base_before_reading_back() -> Iterator[None]:
-    async def believe(_pushing: push.Pushing, sendings: Sequence[push._Sending]) -> dict[DocumentKey, Reading]:
-        return {
-            sending.edit.row.key: Reading(sending.edit.row.key, sending.data, sending.digest, {})
-            for sending in sendings
-        }
+    async def believe(
+        _pushing: push.Pushing, sent: Sequence[tuple[push._Sending, SaveResult]]
+    ) -> dict[DocumentKey, Reading]:
+        return {result.key: Reading(result.key, sending.data, sending.digest, {}) for sending, result in sent}
 
     with patch.object(push.Pushing, "_read_back", believe):
         yield
@@ -194,6 +195,12 @@ def sending_without_an_undo_record() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def taking_half_a_save_for_somebodys_edit() -> Iterator[None]:
+    with patch.object(PlainFormat, "half_saved", lambda *_: False):
+        yield
+
+
 @pytest.mark.parametrize(
     "bug",
     [
@@ -201,6 +208,7 @@ def sending_without_an_undo_record() -> Iterator[None]:
         recording_base_before_reading_back,
         sending_blindly_again,
         sending_without_an_undo_record,
+        taking_half_a_save_for_somebodys_edit,
         deleting_after_one_listing,
         recording_base_before_the_file,
         overwriting_without_looking_again,

@@ -67,7 +67,7 @@ CRASH_POINTS = (
 
 #: What goes wrong with requests, and with saves.
 FAULTS = ("unavailable", "limited", "protocol", "refused", "drop_row", "repeat_row", "hide_row", "cut", "html", "disk")
-SAVE_FAULTS = ("save_lost", "answer_lost", "half_saved")
+SAVE_FAULTS = ("save_lost", "answer_lost", "half_saved", "torn")
 
 
 class Crash(BaseException):
@@ -145,7 +145,11 @@ class World:
         self.seed = seed
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
-        self.provider = MemoryProvider(page=self.rng.choice([3, 7, 50]), save_batch=self.rng.choice([1, 3, 200]))
+        self.provider = MemoryProvider(
+            page=self.rng.choice([3, 7, 50]),
+            save_batch=self.rng.choice([1, 3, 200]),
+            atomic_saves=self.rng.choice([True, True, False]),
+        )
         self.tree = MemoryTree(self._tree_step)
         self.state = MemoryState()
         self.policy = MirrorPolicy(
@@ -155,6 +159,7 @@ class World:
             push_window_s=self.rng.choice([1.0, 20.0, 1000.0]),
         )
         self.provider.on_save = self.witness_save
+        self.provider.on_torn_save = self.witness_torn_save
         self.busy = False
         self.life: Life | None = None
         self.names = 0
@@ -216,25 +221,37 @@ class World:
     def witness_save(self, image: MemoryImage, save: Save) -> None:
         """Called when a save takes effect: it has a durable record, is not done twice, and what it overwrites is counted."""
         where = f"seed {self.seed}: save of {image.id}"
+        # Where a save can be cut off halfway, one that was not known to be whole is sent again on what was just read.
+        repeated = not self.provider.atomic_saves and FORMAT.digest(image.document()) == save.expected.digest
+        assert repeated or save.idempotency_key not in self.applied, f"{where} done twice"
+        self.applied.add(save.idempotency_key)
+        self.saves["saves"] += 1
+        if self.witness_overwriting(image, save, where):
+            self.alarms_due.add(save.idempotency_key)
+
+    def witness_torn_save(self, image: MemoryImage, save: Save) -> None:
+        """Called when a save is about to be cut off halfway."""
+        self.saves["torn saves"] += 1
+        self.witness_overwriting(image, save, f"seed {self.seed}: torn save of {image.id}")
+
+    def witness_overwriting(self, image: MemoryImage, save: Save, where: str) -> bool:
+        """Check a save against its record, and note what it overwrites unseen; whether the count tells that."""
         wanted = FORMAT.annotations(save.wanted)
         digest, held = FORMAT.digest(save.wanted), FORMAT.digest(image.document())
         records = [record for record in self.state.held.saves.values() if record.key == save.key]
         assert any(record.outcome is SaveOutcome.OPEN and record.body_digest == digest for record in records), (
             f"{where} without an undo record"
         )
-        assert save.idempotency_key not in self.applied, f"{where} done twice"
-        self.applied.add(save.idempotency_key)
         assert len(ids(wanted)) == len(wanted), f"{where} doubles an annotation"
-        self.saves["saves"] += 1
+        self.ever.setdefault(image.id, set()).add(digest)
+        self.seen_on_server |= ids(wanted)
         if held != save.expected.digest:
             assert save.expected.data is not None
             read = FORMAT.annotations(FORMAT.parse(save.expected.data))
             self.lost_in_window |= ids(image.annotations) - ids(read) - ids(wanted)
             self.saves["foreign saves overwritten"] += 1
-            if len(image.annotations) != len(read):
-                self.alarms_due.add(save.idempotency_key)
-        self.ever.setdefault(image.id, set()).add(digest)
-        self.seen_on_server |= ids(wanted)
+            return len(image.annotations) != len(read)
+        return False
 
     def edited(self, annotations: Sequence[JsonObject]) -> list[JsonObject]:
         """One edit of a list: a box moved, an annotation added or deleted, rarely all of them."""
@@ -311,6 +328,12 @@ class World:
         except LabelmirrorError:
             return render({"image": "mended", "annotations": [self.annotation()]})
         return render({**document, "annotations": self.edited(FORMAT.annotations(document))})
+
+    def in_records_of_alarms(self) -> set[str]:
+        """Ids of annotations that a person, who was told, can bring back by `undo`: somebody saved over half a save."""
+        held = self.state.held
+        told = [save for save in held.saves.values() if save.key in held.alarms and save.outcome.had_effect]
+        return {id_ for save in told for content in (save.before, save.body) for id_ in ids_in(held.contents[content])}
 
     def on_server(self) -> set[str]:
         """Ids of all annotations that the server holds now."""
@@ -432,6 +455,7 @@ class World:
         provider.loses_save = lambda: strikes("save_lost")
         provider.loses_save_answer = lambda: strikes("answer_lost")
         provider.applies_only = lambda: self.rng.randrange(0, 3) if strikes("half_saved") else None
+        provider.tears = lambda count: self.rng.randrange(count) if count and strikes("torn") else None
         provider.hides = (lambda: strikes("hide_row")) if "hide_row" in faults else (lambda: False)
         self.disk_fails = (lambda: strikes("disk")) if "disk" in faults else (lambda: False)
 
@@ -447,7 +471,7 @@ class World:
             server="acme",
             ref=DatasetRef(name="street"),
             policy=self.policy,
-            format=FORMAT,
+            format=self.provider.format,
             provider=self.provider,
             tree=FailingTree(self, Gated(life, "tree", self.tree)),
             state=Gated(life, "state", self.state),
@@ -540,7 +564,7 @@ def check_peace(world: World, report: MirrorReport) -> None:
     assert report.outcome in {MirrorOutcome.SYNCED, MirrorOutcome.HELD, MirrorOutcome.PARTIAL}, where
     assert report.documents.pulled == report.images.pulled == report.images.retired == 0, f"{where}: not at rest"
     if world.policy.push:
-        everywhere = world.on_server().union(*map(ids_in, files.values()))
+        everywhere = world.on_server().union(*map(ids_in, files.values()), world.in_records_of_alarms())
         lost = world.made - world.taken - world.lost_in_window - everywhere
         assert not lost, f"{where}: annotations {lost} vanished, and nobody took them away"
         for save in world.state.held.saves.values():

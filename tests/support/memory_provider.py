@@ -40,8 +40,11 @@ SINGLE = ReadWay("single", fixed_requests=0, documents_per_request=1)
 ARCHIVE = ReadWay("archive", fixed_requests=5, documents_per_request=1, covers_all=True, fidelity=1)
 
 
+@dataclass(frozen=True, slots=True)
 class PlainFormat:
     """Documents of the in-memory server: {"image": id, "annotations": [{"id", "name", …}]}."""
+
+    atomic_saves: bool = True
 
     def parse(self, data: bytes) -> Document:
         try:
@@ -77,7 +80,10 @@ class PlainFormat:
         return {**document, "annotations": [part.value for part in parts]}
 
     def half_saved(self, before: Document, body: Document, found: Document) -> bool:
-        return False
+        if self.atomic_saves:
+            return False
+        sent = {digest_of(item) for item in self.annotations(body)}
+        return {digest_of(item) for item in self.annotations(found)} < sent
 
     def counts(self, document: Document) -> Counts:
         counts: dict[str, int] = {}
@@ -128,6 +134,7 @@ class MemoryProvider:
     door: Door = _at_once
     ways: Sequence[ReadWay] = (SINGLE, ARCHIVE)
     save_batch: int = 200
+    atomic_saves: bool = True
     sent: Traffic = field(default_factory=Traffic)
     #: What a listing page becomes on its way; a fault drops or repeats rows here.
     garble_page: Callable[[list[MemoryImage]], list[MemoryImage]] = list
@@ -142,12 +149,16 @@ class MemoryProvider:
     loses_save_answer: Callable[[], bool] = bool
     #: How many saves of a batch take effect before the connection breaks; None: all of them.
     applies_only: Callable[[], int | None] = lambda: None
+    #: How many of a save's annotations are stored before the connection breaks; None: all. Not on a server of atomic saves.
+    tears: Callable[[int], int | None] = lambda _count: None
+    #: Told of each save that is cut off, before it takes effect.
+    on_torn_save: Callable[[MemoryImage, Save], None] = lambda _image, _save: None
     #: Told of each save that takes effect: the image, what it held before, and what the sender had read.
     on_save: Callable[[MemoryImage, Save], None] = lambda _image, _save: None
 
     @property
     def format(self) -> DocumentFormat:
-        return PlainFormat()
+        return PlainFormat(self.atomic_saves)
 
     def add(self, image: MemoryImage) -> MemoryImage:
         self.images_by_id[image.id] = image
@@ -167,7 +178,7 @@ class MemoryProvider:
         await self.door(point)
 
     async def capabilities(self) -> Capabilities:
-        return Capabilities("memory", ChangeSignal.WEAK, self.page, 1000, 1, self.save_batch)
+        return Capabilities("memory", ChangeSignal.WEAK, self.page, 1000, 1, self.save_batch, self.atomic_saves)
 
     async def datasets(self) -> Sequence[Dataset]:
         return [await self.dataset(DatasetRef(name=self.name))]
@@ -271,11 +282,25 @@ class MemoryProvider:
         if self.loses_save():
             return [_unanswered(save) for save in saves]
         applied = self.applies_only()
-        results = [self._save(save) for save in saves[:applied]]
+        results: list[SaveResult] = []
+        for save in saves[:applied]:
+            if not self.atomic_saves and self._tear(save):
+                return [_unanswered(save) for save in saves]
+            results.append(self._save(save))
         await self._request("saved")
         if applied is not None or self.loses_save_answer():
             return [_unanswered(save) for save in saves]
         return results
+
+    def _tear(self, save: Save) -> bool:
+        """Store the first annotations of a save and no more; whether it was cut off."""
+        image = self.images_by_id.get(save.key.image)
+        annotations = self.format.annotations(save.wanted)
+        if image is None or self._problems(save.wanted) or (kept := self.tears(len(annotations))) is None:
+            return False
+        self.on_torn_save(image, save)
+        image.annotations = list(annotations[:kept])
+        return True
 
     def _save(self, save: Save) -> SaveResult:
         image = self.images_by_id.get(save.key.image)

@@ -290,20 +290,26 @@ class Pushing:
         saves = [Save(s.edit.row.key, s.edit.image, s.wanted, s.before, s.record.idempotency_key) for s in sendings]
         results = await mirror.provider.save_many(self.dataset, saves)
         self.window.add(mirror.clock.monotonic_s() - self._began_s)
-        found = await self._read_back([s for s, r in zip(sendings, results, strict=True) if _may_stand(r)])
+        found = await self._read_back([pair for pair in zip(sendings, results, strict=True) if _may_stand(pair[1])])
         again: list[_Edit] = []
         for sending, result in zip(sendings, results, strict=True):
             if await self._end(sending, result, found.get(sending.edit.row.key)):
                 again.append(sending.edit)
         return again
 
-    async def _read_back(self, sendings: Sequence[_Sending]) -> Mapping[DocumentKey, Reading]:
-        """What the server holds now, after what was done by half is finished; what is not known is missing."""
+    async def _read_back(self, sent: Sequence[tuple[_Sending, SaveResult]]) -> Mapping[DocumentKey, Reading]:
+        """What the server holds now, after what was done by half is finished; what is not known is missing.
+
+        Where the server said that it was done, less than was sent is no half save but somebody's edit.
+        """
         mirror, found = self.run.mirror, dict[DocumentKey, Reading]()
-        by_key = {sending.record.key: sending for sending in sendings}
-        wanted = [WantedDocument(key, sending.edit.image) for key, sending in by_key.items()]
+        by_key = {result.key: (sending, result) for sending, result in sent}
+        wanted = [WantedDocument(key, sending.edit.image) for key, (sending, _) in by_key.items()]
         for reading in await read_now(mirror, self.dataset, wanted):
-            sending = by_key[reading.key]
+            sending, result = by_key[reading.key]
+            if result.answer is not SaveAnswer.UNKNOWN:
+                found[reading.key] = reading
+                continue
             assert sending.before.data is not None
             before = mirror.format.parse(sending.before.data)
             save = Unfinished(sending.record, sending.edit.image, before, sending.wanted)

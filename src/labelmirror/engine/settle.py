@@ -14,7 +14,7 @@ from labelmirror.errors import InvalidDocument
 from labelmirror.model.document import Document
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Dataset, ListedImage, Reading, WantedDocument
-from labelmirror.model.saving import Save, SaveOutcome, SaveRecord
+from labelmirror.model.saving import Save, SaveAnswer, SaveOutcome, SaveRecord
 
 #: A document is saved this often in one run while others keep saving it, or while it is left half done.
 ROUNDS = 3
@@ -39,11 +39,14 @@ async def finish(mirror: Mirror, dataset: Dataset, save: Unfinished, found: Read
         if not is_half(mirror, save, found):
             return found
         key = save.record.key
-        await mirror.provider.save_many(dataset, [Save(key, save.image, save.body, found, save.record.idempotency_key)])
+        sent = Save(key, save.image, save.body, found, save.record.idempotency_key)
+        (result,) = await mirror.provider.save_many(dataset, [sent])
         again = await read_now(mirror, dataset, [WantedDocument(key, save.image)])
         if not again:
             return None
         (found,) = again
+        if result.answer is not SaveAnswer.UNKNOWN:
+            return found  # all of it was done: what is missing by now is somebody's edit
     return None if is_half(mirror, save, found) else found
 
 
