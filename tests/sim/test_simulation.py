@@ -142,7 +142,7 @@ def overwriting_without_looking_again() -> Iterator[None]:
 
 @contextmanager
 def forgetting_what_a_dead_run_wrote() -> Iterator[None]:
-    async def nothing(_run: Run) -> None:
+    async def nothing(_run: Run, *, move_files: bool) -> None:
         return
 
     with patch.object(look, "recover", nothing):

@@ -44,7 +44,7 @@ _PASSING = {
 }
 #: What depends on the way in which a document was read.
 _PASSING_OF_READING = {"base_content", "local_size_bytes"}
-_PASSING_FACTS = {"store_id", "last_sync_s", "last_full_check_s"}
+_PASSING_FACTS = {"store_id", "last_look_s", "last_sync_s", "last_full_check_s"}
 
 
 class Mute:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import anyio
 import pytest
 
 from labelmirror.engine.compare import diff, held_documents
@@ -13,7 +14,7 @@ from labelmirror.model.policy import MirrorPolicy, OnConflict
 from labelmirror.model.report import MirrorOutcome, MirrorReport
 from labelmirror.model.saving import Save, SaveOutcome, WishKind
 from labelmirror.model.trouble import Failed, Held, HoldReason
-from support.memory_mirror import Bench
+from support.memory_mirror import Bench, PatientClock
 from support.memory_provider import MemoryImage
 
 MINE: JsonObject = {"id": "mine", "name": "car", "x": 5}
@@ -482,3 +483,82 @@ async def test_an_edit_that_is_not_pushed_yet_is_not_undone_with_a_save() -> Non
     report = await undo(bench.mirror, await bench.state.journal.saves())
     assert failed(report) == ["edited_here"]
     assert bench.tree.files()[bench.document(1)] == data
+
+
+# --- runs that leave things as they are ----------------------------------------------------------------------------------
+
+
+async def held_by_a_merge() -> Bench:
+    """A mirror in which both sides moved one annotation, and the last run held it."""
+    bench = await mirrored()
+    bench.edit(1, [{**server(bench).annotations[0], "x": 77}, *server(bench).annotations[1:]])
+    server(bench).annotations[0] = {**server(bench).annotations[0], "x": 88}
+    assert held(await bench.sync(full=True)) == [HoldReason.BOTH_EDITED]
+    return bench
+
+
+async def test_what_could_not_be_merged_stays_held_in_a_run_that_only_pulls() -> None:
+    bench = await held_by_a_merge()
+    report = await sync(bench.mirror, CycleOptions(directions=Directions.PULL))
+    assert (held(report), report.documents.held) == ([HoldReason.BOTH_EDITED], 1)
+    (document,) = await held_documents(bench.mirror)
+    assert None not in (document.base, document.local, document.remote)
+
+
+async def test_what_could_not_be_merged_stays_held_in_a_run_that_a_guard_refuses() -> None:
+    bench = await held_by_a_merge()
+    bench.provider.images_by_id = {"001": server(bench)}
+    for number in range(10, 60):
+        bench.add(number)
+    await sync(bench.mirror, CycleOptions(directions=Directions.PULL))
+    bench.provider.images_by_id = {"001": server(bench)}
+    report = await bench.sync()
+    assert report.refused is not None
+    assert held(report) == [HoldReason.BOTH_EDITED]
+
+
+async def test_a_conflict_that_somebody_resolved_is_not_held_by_a_run_that_only_pulls() -> None:
+    bench = await held_by_a_merge()
+    server(bench).annotations[0] = {**server(bench).annotations[0], "x": 77}
+    bench.clock.at_s += 60.0
+    report = await sync(bench.mirror, CycleOptions(full_check=True, directions=Directions.PULL))
+    assert (held(report), report.documents.adopted) == ([], 1)
+
+
+async def test_an_undo_that_is_stopped_finishes_the_batch_in_hand_and_leaves_the_rest() -> None:
+    bench = await mirrored(9)
+    bench.provider.save_batch = 2
+    for number in range(6):
+        add_here(bench, number, {**MINE, "id": f"mine{number}"})
+    await bench.sync()
+    bench.clock = PatientClock(bench.clock.at_s)
+    stop = anyio.Event()
+
+    async def door(point: str) -> None:
+        if point == "save":
+            stop.set()
+            await anyio.wait_all_tasks_blocked()
+
+    bench.provider.door = door
+    report = await undo(bench.mirror, await bench.state.journal.saves(), stop)
+    assert (report.outcome, report.documents.pushed) == (MirrorOutcome.STOPPED, 2)
+    assert await bench.state.journal.open_records() == []
+    bench.provider.door = Bench().provider.door
+    left = [save for save in await bench.state.journal.saves() if save.key.image in {"002", "003", "004", "005"}]
+    assert (await undo(bench.mirror, left)).documents.pushed == 4
+
+
+async def test_a_decision_that_is_stopped_before_its_turn_leaves_the_document_held() -> None:
+    bench = await held_by_a_merge()
+    bench.clock = PatientClock(bench.clock.at_s)
+    stop = anyio.Event()
+
+    async def door(point: str) -> None:
+        if point == "list":
+            stop.set()
+            await anyio.lowlevel.checkpoint()
+
+    bench.provider.door = door
+    report = await take(bench.mirror, KEY, WishKind.LOCAL, stop)
+    assert (report.outcome, report.documents.pushed) == (MirrorOutcome.STOPPED, 0)
+    assert [trouble.id for trouble in await bench.state.troubles()] == ["001"]

@@ -13,7 +13,6 @@ from labelmirror.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from labelmirror.cli.signals import Stop
-    from labelmirror.model.report import MirrorReport
 
 #: Takes the place of the shared --set; the environment still overrides settings.
 AnnotationSet = Annotated[
@@ -91,10 +90,10 @@ def take(
     annotation_set: AnnotationSet = None,
 ) -> ExitCode:
     """Decide for one version of a document: it becomes that of both sides. The others stay in history."""
-    from labelmirror.app import chosen, open_local_mirror, open_mirror
+    from labelmirror.app import chosen, open_local_mirror
     from labelmirror.cli.naming import document_of
-    from labelmirror.cli.runs import answer_with_runs, ended
-    from labelmirror.cli.shop import attempt, open_shop
+    from labelmirror.cli.runs import answer_with_runs, run_one
+    from labelmirror.cli.shop import open_shop
     from labelmirror.engine import resolve
     from labelmirror.model.saving import WishKind
 
@@ -103,12 +102,8 @@ def take(
             chosen(shop.config, [name])
             async with open_local_mirror(shop, name) as local:
                 key = await document_of(local, image, annotation_set)
-
-            async def take_one() -> "MirrorReport":
-                async with open_mirror(shop, name) as mirror:
-                    return await resolve.take(mirror, key, WishKind(version.value))
-
-            report = await attempt(take_one, partial(ended, name))
+            run = partial(resolve.take, key=key, kind=WishKind(version.value), stop=stop.requested)
+            report = await run_one(shop, name, run, stop.requested)
         return answer_with_runs(call, [report], stop)
 
     return run_stoppable(work)

@@ -36,14 +36,13 @@ def diff(
     async def work() -> ExitCode:
         with open_shop(call) as shop:
             chosen(shop.config, [name])
-            error, looked_at_s = None, None
+            error = None
 
             async def look() -> "PlanReport":
                 async with open_mirror(shop, name) as mirror:
                     return await cycle.plan(mirror, CycleOptions(full_check=True))
 
             if fresh:
-                looked_at_s = shop.clock.now_s()
                 error = (await attempt(look, partial(unplanned, name))).error
             async with open_local_mirror(shop, name) as mirror:
                 await check_marker(mirror, claim=False)
@@ -54,15 +53,14 @@ def diff(
                     keys = {row.key for row in await documents_of(mirror, image)}
                     (image_id,) = {key.image for key in keys}
                     entries = [entry for entry in await compare.diff(mirror, image_id) if entry.key in keys]
-        seen_at_s = looked_at_s if looked_at_s is not None and error is None else facts.last_sync_s
         code = endings.exit_code([endings.error_codes(error)])
         return call.answer(
             {
                 "images": [shapes.diff_shape(entry) for entry in entries],
-                "seen_at": shapes.time_text(seen_at_s),
+                "seen_at": shapes.time_text(facts.last_look_s),
                 **shapes.speaking_shape([error], code),
             },
-            lambda: explaining.differences(name, entries, seen_at_s),
+            lambda: explaining.differences(name, entries, facts.last_look_s),
             code,
             errors=[(name, error)],
         )

@@ -1,9 +1,10 @@
 """Runs over several mirrors, one after another: what one meets never keeps the next from its turn."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 import anyio
 import structlog
@@ -15,6 +16,7 @@ from labelmirror.cli.shop import attempt, open_shop
 from labelmirror.cli.signals import Stop
 from labelmirror.engine import cycle, runs
 from labelmirror.engine.cycle import CycleOptions
+from labelmirror.engine.mirror import Mirror
 from labelmirror.engine.repair import repair
 from labelmirror.errors import ExitCode, Stopped
 from labelmirror.model.report import MirrorOutcome, MirrorReport, RunError
@@ -33,6 +35,9 @@ class Allowance:
     time_s: float | None = None
 
 
+UNBOUNDED: Final = Allowance()
+
+
 async def sync_all(
     call: Call, names: Sequence[str], options: CycleOptions, allowance: Allowance, stop: Stop, *, wait_s: float
 ) -> ExitCode:
@@ -44,9 +49,9 @@ async def sync_all(
             for name in mirrors:
                 spent = sum(report.traffic.api for report in reports)
                 left = None if allowance.requests is None else max(0, allowance.requests - spent)
-                reports.append(
-                    await _sync_one(shop, name, replace(options, stop=end), Allowance(left, allowance.time_s), wait_s)
-                )
+                remaining = replace(allowance, requests=left)
+                run = partial(cycle.sync, options=replace(options, stop=end))
+                reports.append(await run_one(shop, name, run, end, wait_s=wait_s, allowance=remaining))
     return answer_with_runs(call, reports, stop)
 
 
@@ -87,12 +92,16 @@ async def _ending_in_time(shop: Workshop, stop: Stop, time_s: float | None) -> A
         tasks.cancel_scope.cancel()
 
 
-async def _sync_one(
-    shop: Workshop, name: str, options: CycleOptions, allowance: Allowance, wait_s: float
+async def run_one(
+    shop: Workshop,
+    name: str,
+    run: Callable[[Mirror], Awaitable[MirrorReport]],
+    end: anyio.Event,
+    *,
+    wait_s: float = 0.0,
+    allowance: Allowance = UNBOUNDED,
 ) -> MirrorReport:
-    """Sync one mirror. The engine heeds the end itself; waiting for the lock or for a key is cut off here."""
-    end = options.stop
-    assert end is not None
+    """A run over one mirror. It heeds the end itself; waiting for the lock or for a key is cut off here."""
     if end.is_set():
         return ended(name, _NOT_BEGUN)
     report = ended(name, _NOT_BEGUN)
@@ -110,7 +119,7 @@ async def _sync_one(
             budget = budget_of(allowance.requests, allowance.time_s)
             async with open_mirror(shop, name, wait_s=wait_s, budget=budget) as mirror:
                 begun = True
-                report = await cycle.sync(mirror, options)
+                report = await run(mirror)
             tasks.cancel_scope.cancel()
         return report
 
@@ -125,18 +134,10 @@ async def repair_all(call: Call, name: str | None, stop: Stop) -> ExitCode:
         for path in await renew_state(shop):
             structlog.get_logger("labelmirror").warning("state.set_aside", path=str(path))
         for each in names:
-            if stop.requested.is_set():
-                reports.append(ended(each, _NOT_BEGUN))
-                continue
             # Without a name, a mirror that is well keeps what is known of it: edits would be held otherwise.
             if len(names) > 1 and not await needs_repair(shop, each):
                 continue
-
-            async def repair_one(each: str = each) -> MirrorReport:
-                async with open_mirror(shop, each) as mirror:
-                    return await repair(mirror, stop.requested)
-
-            reports.append(await attempt(repair_one, partial(ended, each)))
+            reports.append(await run_one(shop, each, partial(repair, stop=stop.requested), stop.requested))
     return answer_with_runs(call, reports, stop)
 
 

@@ -30,9 +30,8 @@ def undo(
     ] = None,
 ) -> ExitCode:
     """Take saves back, on the server and here. What was edited later is merged and survives; an undo can be undone."""
-    from labelmirror.app import open_mirror
-    from labelmirror.cli.runs import answer_with_runs, ended
-    from labelmirror.cli.shop import attempt, open_shop
+    from labelmirror.cli.runs import answer_with_runs, run_one
+    from labelmirror.cli.shop import open_shop
     from labelmirror.engine import resolve
 
     if bool(save) + (run is not None) + (image is not None) != 1:
@@ -43,12 +42,9 @@ def undo(
         with open_shop(call) as shop:
             meant = await _meant(shop, save, run, image)
             for name in sorted({mirror for mirror, _ in meant}):
-
-                async def undo_one(name: str = name) -> "MirrorReport":
-                    async with open_mirror(shop, name) as mirror:
-                        return await resolve.undo(mirror, [each for owner, each in meant if owner == name])
-
-                reports.append(await attempt(undo_one, partial(ended, name)))
+                saves = [each for owner, each in meant if owner == name]
+                take_back = partial(resolve.undo, saves=saves, stop=stop.requested)
+                reports.append(await run_one(shop, name, take_back, stop.requested))
         return answer_with_runs(call, reports, stop)
 
     return run_stoppable(work)

@@ -12,7 +12,7 @@ import anyio
 from labelmirror.engine.compare import lay_out_held
 from labelmirror.engine.look import Seen, look
 from labelmirror.engine.marker import check_marker
-from labelmirror.engine.mirror import Mirror, Run
+from labelmirror.engine.mirror import Mirror, Run, image_path
 from labelmirror.engine.pull import pull_documents, report_documents
 from labelmirror.engine.push import Pushing
 from labelmirror.engine.retire import retire
@@ -98,16 +98,29 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     tally = seen.tally if seen.tally is not None else await _tally(mirror, seen)
     report.refused = check(tally, options.consent)
     report.images.total = tally.selected_images
-    if mirror.policy.push and report.refused is None and options.directions.pushes and tally.concerns_edits:
-        pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
-        await pushing.push()
-        report.window = pushing.window
+    if mirror.policy.push and tally.concerns_edits:
+        if report.refused is None and options.directions.pushes:
+            pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
+            await pushing.push()
+            report.window = pushing.window
+        else:
+            await _keep_held(run, seen, report)
     if options.directions.pulls:
         await _pull(run, seen, tally, report, retires=options.retire)
     elif tally.concerns_documents:
         await report_documents(run, seen.look, report.documents)
     if not run.stopping:
         await _finish(run, seen, report.window)
+
+
+async def _keep_held(run: Run, seen: Seen, report: MirrorReport) -> None:
+    """A document that an earlier run could not merge stays held in a run that does not try."""
+    state = run.mirror.state
+    held = {DocumentKey(each.id, each.set): each for each in await state.troubles() if isinstance(each, Held)}
+    for row in await state.rows_of_images(sorted({key.image for key in held})):
+        if row.key in held and plan_document(row, seen.look, run.mirror.policy).outcome is Outcome.MERGE:
+            report.documents.held += 1
+            run.troubles.append(replace(held[row.key], image=image_path(row.place)))
 
 
 async def _pull(run: Run, seen: Seen, tally: Tally, report: MirrorReport, *, retires: bool) -> None:
@@ -160,7 +173,7 @@ async def plan(mirror: Mirror, options: CycleOptions) -> PlanReport:
     report = PlanReport(mirror.name)
     try:
         await check_marker(mirror, claim=False)
-        seen = await look(run, full_check=options.full_check, move_files=False)
+        seen = await look(run, full_check=options.full_check, move_files=False, finish_saves=False)
         tally = await _tally(mirror, seen, report)
         report.refused = check(tally, options.consent)
         report.strategy = "+".join(("listing", *seen.ways))

@@ -49,8 +49,8 @@ class Seen:
 async def look(run: Run, *, full_check: bool, move_files: bool, finish_saves: bool = True) -> Seen:
     """Look at server and files. `full_check` reads every document whose listing shows no strong sign of its content.
 
-    Without `move_files` an image that was renamed on the server keeps its place for now, and saves of which the end is not
-    known stay open. `finish_saves` sends again what a save that was cut off left half done.
+    Without `move_files` an image that was renamed on the server keeps its place for now. `finish_saves` sends again what a
+    save that was cut off left half done.
     """
     mirror = run.mirror
     now_s = mirror.clock.now_s()
@@ -65,8 +65,7 @@ async def look(run: Run, *, full_check: bool, move_files: bool, finish_saves: bo
     )
     due = checked_s is None or now_s - checked_s >= mirror.policy.full_check_every_s
     await place_sets(run, dataset)
-    if move_files:
-        await recover(run)
+    await recover(run, move_files=move_files)
     complete, pages = await _list_unless_unchanged(run, dataset, facts, anew=full_check or due)
     confirmed = await _confirm_absent(run, dataset, pages) if complete else frozenset()
     looked = Look(
@@ -83,12 +82,12 @@ async def look(run: Run, *, full_check: bool, move_files: bool, finish_saves: bo
         categories=frozenset(str(row["name"]) for row in dataset.categories if "name" in row) or None,
         alarms=await mirror.state.journal.alarms(),
     )
-    if move_files:
-        looked = replace(looked, unsettled=await settle_open_saves(run, dataset, may_send=finish_saves))
+    looked = replace(looked, unsettled=await settle_open_saves(run, dataset, may_send=finish_saves))
     await place_images(run, move_files=move_files)
     reading = Readings(run, dataset, looked)
     tally = await _scan(run, reading)
     ways = await reading.read()
+    await mirror.state.set_facts(replace(await mirror.state.facts(), last_look_s=now_s))
     return Seen(looked, tally if reading.needed == 0 else None, dataset, capabilities, full_check or due, ways)
 
 

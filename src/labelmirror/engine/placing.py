@@ -82,14 +82,14 @@ async def _move(run: Run, moves: Sequence[Move]) -> None:
             run.fail(DocumentKey(move.new.id), move.old.path, Stage.PULL, "move_blocked", message)
 
 
-async def recover(run: Run) -> None:
+async def recover(run: Run, *, move_files: bool) -> None:
     """Finish what a run that died left between a file and its record: moves, and documents written but not recorded.
 
     A written document is known by the reading that it came from. Without this the server's own former content would
-    look like somebody's edit, if the server has moved on since.
+    look like somebody's edit, if the server has moved on since. Without `move_files` moves wait for a run that has it.
     """
     state = run.mirror.state
-    if moves := await state.unfinished_moves():
+    if move_files and (moves := await state.unfinished_moves()):
         await _move(run, moves)
     after: DocumentKey | None = None
     while rows := await state.unrecorded(after, PAGE):

@@ -92,24 +92,36 @@ class Pushing:
             await self._push(batch)
             progress.add(len(batch))
 
-    async def grant(self, wishes: Mapping[DocumentKey, Wish]) -> None:
-        """Do what a person wants of single documents, by the same protocol."""
+    async def grant(self, wishes: Mapping[DocumentKey, Wish]) -> frozenset[DocumentKey]:
+        """Do what a person wants of single documents, by the same protocol; those that a stop did not keep from it."""
         found = await self.run.mirror.state.rows_of_images(sorted({key.image for key in wishes}))
         rows = [row for row in found if row.key in wishes]
+        granted: set[DocumentKey] = set()
         for start in range(0, len(rows), self.batch):
-            await self._push(rows[start : start + self.batch], wishes)
+            if self.run.stopping:
+                break
+            batch = rows[start : start + self.batch]
+            left = await self._push(batch, wishes)
+            granted |= {row.key for row in batch} - left
+        return frozenset(granted)
 
-    async def _push(self, rows: Sequence[DocumentRow], wishes: Mapping[DocumentKey, Wish] | None = None) -> None:
+    async def _push(
+        self, rows: Sequence[DocumentRow], wishes: Mapping[DocumentKey, Wish] | None = None
+    ) -> frozenset[DocumentKey]:
+        """Push these documents; the ones that a stop left as they are."""
         edits = await self._valid_edits(rows, wishes or {})
         for _ in range(ROUNDS):
             again: list[_Edit] = []
             while edits:
+                if self.run.stopping:
+                    return frozenset(edit.row.key for edit in (*edits, *again))
                 sendings, edits = await self._look_again(edits)
                 again += await self._send(sendings)
             edits = again
         for edit in edits:
             message = "others kept saving this document; the next run tries again"
             self.run.fail(edit.row.key, image_path(edit.row.place), Stage.PUSH, "remote_moved", message)
+        return frozenset()
 
     async def _valid_edits(self, rows: Sequence[DocumentRow], wishes: Mapping[DocumentKey, Wish]) -> list[_Edit]:
         """The edits that may be sent; a document that may not is reported with file, place and what is allowed."""
@@ -187,7 +199,7 @@ class Pushing:
                     continue
                 if sending is not None:
                     sendings.append(sending)
-                if mirror.clock.monotonic_s() - began_s >= mirror.policy.push_window_s:
+                if self.run.stopping or mirror.clock.monotonic_s() - began_s >= mirror.policy.push_window_s:
                     break
         self._began_s = began_s
         return sendings, list(by_key.values())

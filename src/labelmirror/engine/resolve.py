@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+import anyio
+
 from labelmirror.engine.compare import lay_out_held
 from labelmirror.engine.cycle import with_window
 from labelmirror.engine.look import look
 from labelmirror.engine.marker import check_marker
-from labelmirror.engine.mirror import Mirror
+from labelmirror.engine.mirror import Mirror, Run
 from labelmirror.engine.push import Pushing, Wish
-from labelmirror.engine.runs import new_run, outcome_of, run_error
+from labelmirror.engine.runs import new_run, outcome_of, run_error, stoppable
 from labelmirror.errors import LabelmirrorError, UsageError
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.report import MirrorReport
@@ -16,12 +18,15 @@ from labelmirror.model.saving import SaveRecord, WishKind
 from labelmirror.model.trouble import Held
 
 
-async def take(mirror: Mirror, key: DocumentKey, kind: WishKind) -> MirrorReport:
-    """Make one version of a document (LOCAL, REMOTE or BASE) that of both sides. The others go to history."""
-    return await _grant(mirror, {key: Wish(kind)})
+async def take(mirror: Mirror, key: DocumentKey, kind: WishKind, stop: anyio.Event | None = None) -> MirrorReport:
+    """Make one version of a document (LOCAL, REMOTE or BASE) that of both sides. The others go to history.
+
+    `stop` ends it as it ends a run of `sync`.
+    """
+    return await _report(mirror, {key: Wish(kind)}, stop)
 
 
-async def undo(mirror: Mirror, saves: Sequence[SaveRecord]) -> MirrorReport:
+async def undo(mirror: Mirror, saves: Sequence[SaveRecord], stop: anyio.Event | None = None) -> MirrorReport:
     """Take back what these saves did, by a three-way merge: later edits of others survive. Raises UsageError.
 
     Of several saves of one document the oldest decides what it goes back to, the newest what it comes from.
@@ -32,28 +37,17 @@ async def undo(mirror: Mirror, saves: Sequence[SaveRecord]) -> MirrorReport:
             raise UsageError(f"save {save.id} changed nothing on the server (it is {save.outcome.value})")
         newest = wishes.get(save.key)
         wishes[save.key] = Wish(WishKind.UNDO, save.before, newest.body if newest is not None else save.body)
-    return await _grant(mirror, wishes)
+    return await _report(mirror, wishes, stop)
 
 
-async def _grant(mirror: Mirror, wishes: Mapping[DocumentKey, Wish]) -> MirrorReport:
+async def _report(mirror: Mirror, wishes: Mapping[DocumentKey, Wish], stop: anyio.Event | None) -> MirrorReport:
     started_s = mirror.clock.monotonic_s()
     before = mirror.provider.traffic()
     run = new_run(mirror)
     report = MirrorReport(mirror.name, run.id)
     try:
-        await check_marker(mirror)
-        left = [
-            trouble for trouble in await mirror.state.troubles() if DocumentKey(trouble.id, trouble.set) not in wishes
-        ]
-        seen = await look(run, full_check=False, move_files=True)
-        run.troubles.clear()  # what the look found of other documents is the next run's to tell
-        pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
-        await pushing.grant(wishes)
-        report.window = pushing.window
-        await mirror.state.set_facts(with_window(await mirror.state.facts(), pushing.window))
-        troubles = [*left, *run.troubles]
-        await mirror.state.set_troubles(troubles)
-        await lay_out_held(mirror, [trouble for trouble in troubles if isinstance(trouble, Held)])
+        async with stoppable(run, stop):
+            await _grant(run, report, wishes)
     except (LabelmirrorError, ExceptionGroup) as error:
         report.error = run_error(error)
     report.troubles = run.troubles
@@ -61,3 +55,18 @@ async def _grant(mirror: Mirror, wishes: Mapping[DocumentKey, Wish]) -> MirrorRe
     report.duration_s = mirror.clock.monotonic_s() - started_s
     report.outcome = outcome_of(report)
     return report
+
+
+async def _grant(run: Run, report: MirrorReport, wishes: Mapping[DocumentKey, Wish]) -> None:
+    mirror = run.mirror
+    await check_marker(mirror)
+    seen = await look(run, full_check=False, move_files=True)
+    run.troubles.clear()  # what the look found of other documents is the next run's to tell
+    pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
+    granted = await pushing.grant(wishes)
+    report.window = pushing.window
+    await mirror.state.set_facts(with_window(await mirror.state.facts(), pushing.window))
+    left = [each for each in await mirror.state.troubles() if DocumentKey(each.id, each.set) not in granted]
+    troubles = [*left, *run.troubles]
+    await mirror.state.set_troubles(troubles)
+    await lay_out_held(mirror, [trouble for trouble in troubles if isinstance(trouble, Held)])

@@ -168,7 +168,8 @@ class MirrorFacts:
     """What is known of a whole mirror. Times are wall-clock seconds, None for never.
 
     `listing_stamp` is the server's stamp from before the present listing, None unless that is proven to be whole.
-    `claimed` says that the directory got this store's marker. `last_sync_s` is the end of the last run that came to it.
+    `claimed` says that the directory got this store's marker. `last_look_s` is when the server was last looked at, by a run
+    or a plan, and `last_sync_s` the end of the last run that came to it.
     `summary` is the digest of the head of dataset.json when it was last written, None when its images have changed since.
     `window_last_s` and `window_max_s` are the windows of saves: the last run's that pushed, and the longest ever.
     """
@@ -182,5 +183,6 @@ class MirrorFacts:
     summary: Digest | None = None
     window_last_s: float | None = None
     window_max_s: float | None = None
+    last_look_s: float | None = None
     safety_level: int | None = None
     listing_stamp: str | None = None
