@@ -556,7 +556,7 @@ async def test_a_decision_that_is_stopped_before_its_turn_leaves_the_document_he
     async def door(point: str) -> None:
         if point == "list":
             stop.set()
-            await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()
 
     bench.provider.door = door
     report = await take(bench.mirror, KEY, WishKind.LOCAL, stop)
