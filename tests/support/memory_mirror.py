@@ -11,7 +11,7 @@ from labelmirror.model.events import Event
 from labelmirror.model.keys import DatasetRef
 from labelmirror.model.policy import Consent, MirrorPolicy
 from labelmirror.model.report import MirrorReport, PlanReport
-from support.memory_provider import JPEG, MemoryImage, MemoryProvider, PlainFormat
+from support.memory_provider import JPEG, MemoryImage, MemoryProvider
 from support.memory_state import MemoryState
 from support.memory_tree import MemoryTree
 
@@ -67,7 +67,7 @@ class Bench:
             name="street",
             server="acme",
             policy=self.policy,
-            format=PlainFormat(),
+            format=self.provider.format,
             tree=self.tree,
             state=self.state,
             ref=DatasetRef(name=self.provider.name),

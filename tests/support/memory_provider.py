@@ -6,7 +6,7 @@ Its listing shows the number of annotations and nothing else, as the hardest of 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from labelmirror.errors import InvalidDocument, NotFound, UnknownDataset
@@ -142,6 +142,10 @@ class MemoryProvider:
     hides: Callable[[], bool] = bool
     #: Ids of images of which a listing says that they have no annotations, whatever they have.
     called_empty: set[str] = field(default_factory=set)
+    #: What the server says of whether its listing may have changed.
+    stamped: Callable[[], str | None] = lambda: None
+    #: Images that somebody has open in an editor.
+    open_in_editor: set[str] = field(default_factory=set)
     #: What an image's bytes become on their way.
     garble_bytes: Callable[[bytes], bytes] = bytes
     #: Whether the answer to a batch of saves is lost, before it took effect or after.
@@ -191,7 +195,7 @@ class MemoryProvider:
         return Dataset(self.dataset_id, self.name, len(self.images_by_id), total)
 
     async def stamp(self, dataset: Dataset) -> str | None:
-        return None
+        return self.stamped()
 
     async def list_images(self, dataset: Dataset, sink: PageSink) -> ListingEnd:
         offset, pages = 0, 0
@@ -254,7 +258,8 @@ class MemoryProvider:
     async def reread(self, dataset: Dataset, wanted: Sequence[WantedDocument]) -> AsyncGenerator[Reading, None]:
         for document in wanted:
             await self._request("reread")
-            yield self._reading(document.key.image)
+            reading = self._reading(document.key.image)
+            yield replace(reading, being_annotated=document.key.image in self.open_in_editor)
 
     async def problems(self, dataset: Dataset, key: DocumentKey, data: bytes) -> Sequence[InvalidDocument]:
         try:

@@ -557,3 +557,76 @@ async def test_names_that_clash_get_places_of_their_own() -> None:
     assert report.outcome is MirrorOutcome.SYNCED
     assert len({path.lower() for path in bench.tree.files()}) == 8
     assert not any(".." in path.split("/") for path in bench.tree.files())
+
+
+# --- servers that say whether their listing may have changed --------------------------------------------------------
+
+
+def count_listings(bench: Bench) -> list[str]:
+    """The requests for listings from now on, as they come."""
+    asked: list[str] = []
+
+    async def door(point: str) -> None:
+        asked.extend([point] if point == "list" else [])
+
+    bench.provider.door = door
+    return asked
+
+
+async def test_nothing_is_listed_while_the_stamp_stands() -> None:
+    bench = Bench()
+    bench.add(1)
+    bench.provider.stamped = lambda: "monday"
+    await bench.sync()
+    asked = count_listings(bench)
+    assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
+    assert asked == []
+    bench.add(2)
+    bench.provider.stamped = lambda: "tuesday"
+    assert (await bench.sync()).documents.pulled == 1
+    assert asked == ["list"]
+
+
+@pytest.mark.parametrize("stamps", [("monday", None, "monday"), (None, None, None), (None, "monday", "tuesday")])
+async def test_a_stamp_that_is_missing_or_another_one_spares_no_listing(stamps: tuple[str | None, ...]) -> None:
+    bench = Bench()
+    bench.add(1)
+    asked = count_listings(bench)
+    for count, stamp in enumerate(stamps, 1):
+        bench.provider.stamped = lambda stamp=stamp: stamp  # type: ignore[misc]
+        await bench.sync()
+        assert len(asked) == count
+
+
+async def test_a_full_check_lists_whatever_the_stamp_says() -> None:
+    bench = Bench()
+    bench.add(1)
+    bench.provider.stamped = lambda: "monday"
+    await bench.sync()
+    asked = count_listings(bench)
+    await bench.sync(full=True)
+    assert asked == ["list"]
+
+
+async def test_a_listing_that_was_broken_off_does_not_count_under_its_stamp() -> None:
+    bench = Bench()
+    bench.provider.page = 5
+    for number in range(20):
+        bench.add(number)
+    stamp = "monday"
+    bench.provider.stamped = lambda: stamp
+    await bench.sync()
+    stamp, pages = "tuesday", 0
+
+    async def door(point: str) -> None:
+        nonlocal pages
+        pages += point == "list"
+        if pages == 2:
+            raise Unavailable("gone")
+
+    bench.provider.door = door
+    assert (await bench.sync()).outcome is MirrorOutcome.UNREACHABLE
+    stamp = "monday"
+    asked = count_listings(bench)
+    assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
+    assert asked

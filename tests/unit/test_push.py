@@ -562,3 +562,88 @@ async def test_a_decision_that_is_stopped_before_its_turn_leaves_the_document_he
     report = await take(bench.mirror, KEY, WishKind.LOCAL, stop)
     assert (report.outcome, report.documents.pushed) == (MirrorOutcome.STOPPED, 0)
     assert [trouble.id for trouble in await bench.state.troubles()] == ["001"]
+
+
+# --- servers that store a save in several steps ------------------------------------------------------------------------
+
+
+async def in_steps() -> Bench:
+    """A mirror of a server on which a save can be cut off halfway; the first one is."""
+    bench = await mirrored()
+    bench.provider.atomic_saves = False
+    tears = iter([1])
+    bench.provider.tears = lambda _count: next(tears, None)
+    add_here(bench)
+    return bench
+
+
+async def test_a_save_that_was_cut_off_halfway_is_finished_at_once() -> None:
+    bench = await in_steps()
+    report = await bench.sync()
+    assert (report.documents.pushed, report.outcome) == (1, MirrorOutcome.SYNCED)
+    assert on_server(bench) == here(bench) == ["001-0", "001-1", "001-2", "mine"]
+    assert await outcomes(bench) == [SaveOutcome.SAVED]
+
+
+async def dying_at_the_save(bench: Bench) -> None:
+    """A run that dies after its save was cut off."""
+
+    async def dies(point: str) -> None:
+        if point == "reread" and on_server(bench) == ["001-0"]:
+            raise Death
+
+    bench.provider.door = dies
+    with pytest.raises(Death):
+        await bench.sync()
+    bench.provider.door = Bench().provider.door
+    assert await outcomes(bench) == [SaveOutcome.OPEN]
+
+
+async def test_half_a_save_of_a_run_that_died_is_finished_before_it_can_pass_for_deletions() -> None:
+    bench = await in_steps()
+    await dying_at_the_save(bench)
+    assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
+    assert on_server(bench) == here(bench) == ["001-0", "001-1", "001-2", "mine"]
+    assert await outcomes(bench) == [SaveOutcome.SAVED]
+
+
+async def test_half_a_save_stays_as_it_is_while_nothing_may_be_sent() -> None:
+    bench = await in_steps()
+    await dying_at_the_save(bench)
+    await sync(bench.mirror, CycleOptions(full_check=True, directions=Directions.PULL))
+    assert on_server(bench) == ["001-0"]
+    assert here(bench) == ["001-0", "001-1", "001-2", "mine"]
+    assert await outcomes(bench) == [SaveOutcome.OPEN]
+
+
+async def test_an_edit_on_top_of_half_a_save_is_held_for_a_person() -> None:
+    bench = await in_steps()
+    await dying_at_the_save(bench)
+    server(bench).annotations.append(THEIRS)
+    assert held(await bench.sync()) == [HoldReason.FOREIGN_SAVE_OVERWRITTEN]
+    assert on_server(bench) == ["001-0", "theirs"]
+    assert here(bench) == ["001-0", "001-1", "001-2", "mine"]
+
+
+async def test_what_a_person_deletes_right_after_a_save_is_no_half_save() -> None:
+    bench = await mirrored()
+    bench.provider.atomic_saves = False
+    add_here(bench)
+
+    async def door(point: str) -> None:
+        if point == "saved" and "mine" in on_server(bench):
+            del server(bench).annotations[0]
+
+    bench.provider.door = door
+    await bench.sync()
+    assert on_server(bench) == ["001-1", "001-2", "mine"]
+
+
+async def test_an_image_that_somebody_has_open_is_not_saved_until_it_is_closed() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    bench.provider.open_in_editor = {"001"}
+    assert held(await bench.sync()) == [HoldReason.BEING_ANNOTATED]
+    assert "mine" not in on_server(bench)
+    bench.provider.open_in_editor = set()
+    assert (await bench.sync()).documents.pushed == 1

@@ -80,9 +80,9 @@ async def look(run: Run, *, full_check: bool, move_files: bool, finish_saves: bo
             every_s=mirror.policy.full_check_every_s,
         ),
         categories=frozenset(str(row["name"]) for row in dataset.categories if "name" in row) or None,
-        alarms=await mirror.state.journal.alarms(),
     )
-    looked = replace(looked, unsettled=await settle_open_saves(run, dataset, may_send=finish_saves))
+    unsettled = await settle_open_saves(run, dataset, may_send=finish_saves)
+    looked = replace(looked, unsettled=unsettled, alarms=await mirror.state.journal.alarms())
     await place_images(run, move_files=move_files)
     reading = Readings(run, dataset, looked)
     tally = await _scan(run, reading)
