@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, cast
 
 from labelmirror.ports.provider import DocumentFormat, Provider
+from labelmirror.providers.coco_annotator.settings import CocoAnnotatorSettings
 from labelmirror.providers.pictograph.settings import PictographSettings
 from labelmirror.providers.settings import ServerSettings
 
@@ -47,6 +48,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             PictographSettings,
             provider="labelmirror.providers.pictograph.provider:build",
             documents="labelmirror.providers.pictograph.format:PictographFormat",
+        ),
+        "coco-annotator": Kind(
+            CocoAnnotatorSettings,
+            provider="labelmirror.providers.coco_annotator.provider:build",
+            documents="labelmirror.providers.coco_annotator.format:CocoAnnotatorFormat",
         ),
     }
 )

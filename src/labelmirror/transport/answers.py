@@ -37,8 +37,7 @@ def parse_json(data: bytes, *, depth_max: int, where: str) -> JsonValue:
     except ValueError as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8, or a number out of range"
         raise ProtocolError(f"{where} answered broken JSON: {reason}") from None
-    # Counting is far quicker than walking, and nearly always enough.
-    if data.count(b"[") + data.count(b"{") > depth_max and _depth_exceeds(value, depth_max):
+    if deeper_than(value, depth_max, data.count(b"[") + data.count(b"{")):
         raise TooLarge(f"{where} answered JSON that is nested more than {depth_max} deep")
     return value
 
@@ -115,7 +114,10 @@ def _field_error(item: Mapping[str, object]) -> str:
     return f"{path}: {item.get('msg', '')}".strip(": ")
 
 
-def _depth_exceeds(value: JsonValue, depth_max: int) -> bool:
+def deeper_than(value: JsonValue, depth_max: int, brackets: int) -> bool:
+    """Whether lists and tables stand more than `depth_max` deep in a value whose text has so many opening brackets."""
+    if brackets <= depth_max:  # counting is far quicker than walking, and nearly always enough
+        return False
     level: list[JsonValue] = [value]
     for _ in range(depth_max + 1):
         level = [

@@ -170,9 +170,18 @@ class Api:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, *, offset: int = 0, validator: str | None = None, priority: Priority = Priority.BYTES
+        self,
+        path: str,
+        *,
+        offset: int = 0,
+        validator: str | None = None,
+        priority: Priority = Priority.BYTES,
+        rules: BodyRules | None = None,
     ) -> AsyncIterator[ImageStream]:
-        """Read a file through the API. Tried again until its first byte; after that, see `image_stream`."""
+        """Read a file through the API. Tried again until its first byte; after that, see `image_stream`.
+
+        `rules` bound what is no image.
+        """
         url, where = self._url(path, None), f"GET {path}"
         headers = {"Accept": "*/*", **range_headers(offset, validator)}
 
@@ -189,7 +198,7 @@ class Api:
             yield image_stream(
                 response,
                 asked_offset=offset,
-                rules=self._rules.body,
+                rules=rules or self._rules.body,
                 clock=self._clock,
                 meter=self._meter,
                 where=where,

@@ -10,8 +10,10 @@ from dataclasses import replace
 from labelmirror.model.document import Document, JsonObject, JsonValue, render
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Dataset, ListedDocument, ListedImage, Reading, Token
+from labelmirror.providers.answers import read, table
 from labelmirror.providers.coco_annotator import wire
 from labelmirror.providers.coco_annotator.format import CocoAnnotatorFormat
+from labelmirror.providers.coco_annotator.spool import Kept
 
 _FORMAT = CocoAnnotatorFormat()
 
@@ -30,7 +32,7 @@ _ANNOTATION_ORDER = (
 
 def dataset_of(value: JsonValue, categories: Mapping[int, JsonObject], *, where: str) -> Dataset:
     """A dataset from its row, with those of the server's undeleted categories that it has."""
-    row = wire.read(wire.DatasetRow, value, where=where)
+    row = read(wire.DatasetRow, value, where=where)
     own = [categories[number] for number in sorted(set(row.categories)) if number in categories]
     return Dataset(
         id=str(row.id), name=row.name, images=None, annotations=None, categories=own, details={"folder": row.directory}
@@ -41,9 +43,9 @@ def categories_of(rows: Sequence[JsonValue], *, where: str) -> Mapping[int, Json
     """The undeleted categories by their ids."""
     found: dict[int, JsonObject] = {}
     for value in rows:
-        row = wire.read(wire.CategoryRow, value, where=where)
+        row = read(wire.CategoryRow, value, where=where)
         if not row.deleted:
-            found[row.id] = category_of(wire.table(value, where=where))
+            found[row.id] = category_of(table(value, where=where))
     return found
 
 
@@ -67,7 +69,13 @@ def image_fields(row: wire.ImageRow) -> JsonObject:
 def document_of(image: JsonObject, categories: Iterable[JsonObject], annotations: Iterable[JsonObject]) -> Document:
     """The document of an image: categories and annotations in the order of their ids, annotations without what hides them."""
     named = [_ordered(row, _ANNOTATION_ORDER, _ANNOTATION_LEFT_OUT) for row in sorted(annotations, key=_id)]
-    return {"image": image, "categories": sorted(categories, key=_id), "annotations": named}
+    known = sorted(categories, key=_id)
+    return {"image": image, "categories": known, "annotations": named}
+
+
+def kept_document(dataset: Dataset, kept: Kept) -> Document:
+    """The document of an image that a whole read brought."""
+    return document_of(kept.image, dataset.categories, [json.loads(text) for text in kept.annotations])
 
 
 def reading_of(document: Document, *, being_annotated: bool = False) -> Reading:

@@ -1,12 +1,13 @@
-"""COCO Annotator's JSON in its own words. Unknown fields are ignored here; what is demanded must have its type."""
+"""COCO Annotator's JSON in its own words."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import BeforeValidator, Field, PlainValidator
 
 from labelmirror.errors import ProtocolError
-from labelmirror.model.document import JsonObject, JsonValue
+from labelmirror.model.document import JsonValue
+from labelmirror.providers.answers import Count, Text, Wire
 
 API = "/api"
 
@@ -15,13 +16,6 @@ def _id(value: object) -> int:
     """Ids are counted up from 1; SQLite and the server's database hold 63 bits of one."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**63:
         raise ValueError("a whole number above 0 is expected")
-    return value
-
-
-def _text(value: object) -> str:
-    """A text that is not empty; lone surrogates, which JSON can spell, are for the map of places to deal with."""
-    if not isinstance(value, str) or not value:
-        raise ValueError("a text is expected that is not empty")
     return value
 
 
@@ -38,17 +32,10 @@ def _list(value: object) -> object:
 
 
 Id = Annotated[int, PlainValidator(_id)]
-Text = Annotated[str, PlainValidator(_text)]
 #: Pixels; None where a row does not say, or not in a way that can be read.
 Size = Annotated[int | None, PlainValidator(_size)]
 Table = Annotated[dict[str, JsonValue], BeforeValidator(_table)]
 Items = Annotated[list[JsonValue], BeforeValidator(_list)]
-
-
-class Wire(BaseModel):
-    """A part of an answer."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class DatasetRow(Wire):
@@ -71,7 +58,7 @@ class CategoryRow(Wire):
 class ImagePage(Wire):
     """A page of `GET /image/`. The number of pages that it states is one too many when the total divides evenly."""
 
-    total: Annotated[int, Field(ge=0)]
+    total: Count
     images: list[JsonValue]
 
 
@@ -107,36 +94,35 @@ class Opened(Wire):
     preferences: JsonValue = Field(default_factory=dict)
 
 
-class CreatedRow(Wire):
-    """What `POST /annotation/` answers, as far as the next steps need it."""
+class StoredRow(Wire):
+    """What of an annotation a data save of it needs: its own sizes are those that its path is relative to."""
 
     id: Id
     width: Annotated[int, Field(gt=0)]
     height: Annotated[int, Field(gt=0)]
 
 
-W = TypeVar("W", bound=Wire)
+class Done(Wire):
+    """The answer to what changes something; some refusals come with 200."""
+
+    success: Literal[True]
 
 
-def read(model: type[W], value: JsonValue, *, where: str) -> W:
-    """A part of an answer as a value. Raises ProtocolError naming the field that breaks the contract."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise ProtocolError(f"{where}: the answer's {place} is not as agreed: {first['msg']}") from None
+class Build(Wire):
+    """What the server was built from."""
+
+    tag: str = ""
 
 
-def items(value: JsonValue, *, where: str) -> Sequence[JsonValue]:
-    """A list that an answer is. Raises ProtocolError for anything else: it is never taken for an empty one."""
-    if not isinstance(value, list):
+class Info(Wire):
+    """`GET /info/`, as far as it is of use."""
+
+    git: Build = Field(default_factory=Build)
+    login_enabled: bool = True
+
+
+def rows(answer: JsonValue, *, where: str) -> Sequence[JsonValue]:
+    """An answer that must be a list: anything else is never taken for an empty one."""
+    if not isinstance(answer, list):
         raise ProtocolError(f"{where}: the answer is no list")
-    return value
-
-
-def table(value: JsonValue, *, where: str) -> JsonObject:
-    """An object of an answer. Raises ProtocolError for anything else."""
-    if not isinstance(value, Mapping):
-        raise ProtocolError(f"{where}: the answer has something where an object is expected")
-    return value
+    return answer

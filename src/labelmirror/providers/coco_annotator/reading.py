@@ -1,0 +1,117 @@
+"""Documents read one by one, as the editor opens an image: the reading that a save needs."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from labelmirror.errors import NotFound, ProtocolError, Rejected, TooLarge, Unavailable
+from labelmirror.model.document import Document, JsonObject, JsonValue
+from labelmirror.model.pacing import Priority
+from labelmirror.model.remote import Dataset, Reading, ReadProblem, WantedDocument
+from labelmirror.providers.answers import items, read, table
+from labelmirror.providers.coco_annotator import convert, wire
+from labelmirror.providers.coco_annotator.composing import Surroundings
+from labelmirror.transport.api import Api
+from labelmirror.transport.parallel import in_parallel
+
+#: Images are taken from the stream of wanted ones in slices of so many for each connection.
+SLICE_PER_CONNECTION = 16
+#: If none of at least so many reads got through, the server is in trouble, not the images.
+ALL_FAILED_MIN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An image as it was opened: its document, the annotations with all that a save must give back, and what is around."""
+
+    reading: Reading
+    document: Document
+    annotations: Sequence[JsonObject]
+    around: Surroundings
+
+
+async def open_image(api: Api, dataset: Dataset, image: str, priority: Priority) -> Opened:
+    """Read one image. Raises NotFound where it is deleted, unknown or in another dataset."""
+    path = f"{wire.API}/annotator/data/{image}"
+    where = f"GET {path}"
+    try:
+        answer = await api.get(path, priority=priority)
+    except Rejected as error:
+        if error.status != 400:
+            raise
+        raise NotFound(error.message, status=400) from None  # the only way in which this server says so
+    return opened(answer, dataset, image, where=where)
+
+
+def opened(answer: JsonValue, dataset: Dataset, image: str, *, where: str) -> Opened:
+    """The image in an answer. Raises NotFound where it is deleted or in another dataset, ProtocolError for anything odd."""
+    held = read(wire.Opened, answer, where=where)
+    row = read(wire.ImageRow, held.image, where=where)
+    if str(row.id) != image:
+        raise ProtocolError(f"{where}: the answer is about another image")
+    if row.deleted or str(row.dataset_id) != dataset.id:
+        raise NotFound(f"{where}: the image is deleted, or in another dataset now")
+    categories = convert.categories_of(held.categories, where=where)
+    document = convert.document_of(convert.image_fields(row), categories.values(), held_annotations(held, where=where))
+    try:
+        reading = convert.reading_of(document, being_annotated=bool(row.annotating))
+    except ValueError as error:
+        raise ProtocolError(f"{where}: {error}") from None
+    around = Surroundings(row.id, held.preferences, held.dataset, list(categories.values()))
+    return Opened(reading, document, held_annotations(held, where=where), around)
+
+
+def held_annotations(held: wire.Opened, *, where: str) -> Sequence[JsonObject]:
+    """The annotations, which lie in their categories."""
+    rows = [
+        table(row, where=where) for category in held.categories for row in items(category, "annotations", where=where)
+    ]
+    for row in rows:
+        read(wire.AnnotationRow, row, where=where)
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class SingleReads:
+    """Reads documents of one dataset with a request each, `connections` at a time."""
+
+    api: Api
+    dataset: Dataset
+    connections: int
+
+    async def read(self, wanted: AsyncIterator[WantedDocument]) -> AsyncGenerator[Reading, None]:
+        """These documents. Raises Unavailable where none of many could be read."""
+
+        async def one(document: WantedDocument) -> Reading:
+            return (await self._one(document, Priority.PULL))[0]
+
+        async for documents in _slices(wanted, SLICE_PER_CONNECTION * self.connections):
+            readings = await in_parallel(one, documents, self.connections)
+            failed = [item.problem for item in readings if item.problem and item.problem.code == Unavailable.code]
+            if len(failed) >= ALL_FAILED_MIN and len(failed) == len(readings):
+                raise Unavailable(failed[0].message)
+            for reading in readings:
+                yield reading
+
+    async def again(self, wanted: Sequence[WantedDocument]) -> AsyncGenerator[tuple[Reading, Opened | None], None]:
+        """These documents one after the other, before all else that waits for the server; None where one cannot be read."""
+        for document in wanted:
+            yield await self._one(document, Priority.PUSH)
+
+    async def _one(self, document: WantedDocument, priority: Priority) -> tuple[Reading, Opened | None]:
+        """One document, or what is wrong with it; trouble that concerns all is raised."""
+        try:
+            held = await open_image(self.api, self.dataset, document.key.image, priority)
+        except (NotFound, ProtocolError, Rejected, TooLarge, Unavailable) as error:
+            return Reading(document.key, None, None, {}, ReadProblem(error.code, error.message)), None
+        return held.reading, held
+
+
+async def _slices(wanted: AsyncIterator[WantedDocument], size: int) -> AsyncIterator[Sequence[WantedDocument]]:
+    documents: list[WantedDocument] = []
+    async for document in wanted:
+        documents.append(document)
+        if len(documents) == size:
+            yield documents
+            documents = []
+    if documents:
+        yield documents

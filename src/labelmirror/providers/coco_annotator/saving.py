@@ -1,0 +1,164 @@
+"""Saves, composed of several requests (contract, 8.4): one image after the other, each from what is there at that moment.
+
+Nothing is kept between attempts. A save that was cut off is composed anew from the document that is wanted and what the
+server holds by then; so nothing is ever sent again blindly, and a creation whose answer was lost is found or removed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from labelmirror.errors import (
+    BudgetSpent,
+    KeyRefused,
+    LabelmirrorError,
+    Limited,
+    NotFound,
+    OutcomeUnknown,
+    ProtocolError,
+    Rejected,
+    RoleRefused,
+    TooLarge,
+    Unavailable,
+)
+from labelmirror.model.document import JsonObject, JsonValue
+from labelmirror.model.pacing import Priority
+from labelmirror.model.remote import Dataset
+from labelmirror.model.saving import Save, SaveAnswer, SaveResult
+from labelmirror.providers.answers import read
+from labelmirror.providers.coco_annotator import schema, wire
+from labelmirror.providers.coco_annotator.annotation import id_of
+from labelmirror.providers.coco_annotator.composing import Stored, Target, category_of, compose, creation, data_save
+from labelmirror.providers.coco_annotator.format import metadata_of
+from labelmirror.providers.coco_annotator.reading import Opened, open_image
+from labelmirror.providers.documents import Problem
+from labelmirror.providers.places import pointer
+from labelmirror.transport.api import Api
+
+#: What concerns all saves: none is sent after it.
+_STOPPING = (BudgetSpent, KeyRefused, Limited, RoleRefused, Unavailable)
+
+
+class Saves:
+    """One batch of saves to one dataset, of different images; `run` is called once.
+
+    `opened` gives the image of a save as it was opened for the reading that the save expects, None if that is not at hand.
+    """
+
+    def __init__(self, api: Api, dataset: Dataset, opened: Callable[[Save], Opened | None]) -> None:
+        self._api = api
+        self._dataset = dataset
+        self._opened = opened
+        self._reached = False
+
+    async def run(self, saves: Sequence[Save]) -> Sequence[SaveResult]:
+        """A result for each save, in their order.
+
+        Raises what stops all saves as long as the server got none of them; after that, saves that were not sent any more
+        have the answer UNKNOWN like those without one.
+        """
+        results: list[SaveResult] = []
+        stop: LabelmirrorError | None = None
+        for save in saves:
+            if stop is not None:
+                results.append(_result(save, SaveAnswer.UNKNOWN, f"it was not sent: {stop.message}"))
+                continue
+            try:
+                results.append(await self._one(save))
+            except _STOPPING as error:
+                if not self._reached:
+                    raise
+                stop = error
+                results.append(_result(save, SaveAnswer.UNKNOWN, error.message))
+        return results
+
+    async def _one(self, save: Save) -> SaveResult:
+        found = schema.problems(save.wanted, self._dataset, save.key.image)
+        if found:
+            return _result(save, SaveAnswer.REFUSED, _said(found[0]))
+        try:
+            held = self._opened(save) or await open_image(self._api, self._dataset, save.key.image, Priority.PUSH)
+        except NotFound as error:
+            return _result(save, SaveAnswer.GONE, error.message)
+        except (ProtocolError, Rejected, TooLarge) as error:
+            return _result(save, SaveAnswer.UNKNOWN, f"it was not sent: {error.message}")
+        if held.reading.digest != save.expected.digest or held.reading.being_annotated:
+            return _result(save, SaveAnswer.UNKNOWN, "it was not sent: somebody works on this image just now")
+        found = schema.unsavable(save.wanted, held.document)
+        if found:
+            return _result(save, SaveAnswer.REFUSED, _said(found[0]))
+        return await self._carried_out(save, held)
+
+    async def _carried_out(self, save: Save, held: Opened) -> SaveResult:
+        sending = _Sending(self._api)
+        try:
+            await sending.save(save, held)
+        except (NotFound, Rejected) as error:
+            if sending.changed:
+                return _result(save, SaveAnswer.UNKNOWN, error.message)
+            gone = isinstance(error, NotFound)
+            return _result(save, SaveAnswer.GONE if gone else SaveAnswer.REFUSED, error.message)
+        except (OutcomeUnknown, ProtocolError, TooLarge) as error:
+            return _result(save, SaveAnswer.UNKNOWN, error.message)
+        finally:
+            self._reached = self._reached or sending.changed
+        return _result(save, SaveAnswer.CLAIMED)
+
+
+@dataclass(slots=True)
+class _Sending:
+    """The requests of one save. `changed`: the server may hold something else than before."""
+
+    api: Api
+    changed: bool = False
+
+    async def save(self, save: Save, held: Opened) -> None:
+        """Create, move, store, delete; a deletion is last, so that what is cut off leaves too much rather than too little."""
+        steps = compose(cast("Sequence[JsonObject]", save.wanted["annotations"]), held.annotations)
+        made = [await self._created(held.around.image, target) for target in steps.targets if target.held is None]
+        for target in steps.targets:
+            if target.held is not None and target.moves:
+                await self._send("PUT", f"/annotation/{id_of(target.held)}", {"category_id": category_of(target)})
+        created = iter(made)
+        stored = [
+            _stored(target, target.held) if target.held is not None else next(created) for target in steps.targets
+        ]
+        answer = await self._send("POST", "/annotator/data", data_save(held.around, metadata_of(save.wanted), stored))
+        _expect_success(answer, "POST /annotator/data")
+        for number in steps.surplus:
+            _expect_success(await self._send("DELETE", f"/annotation/{number}"), "DELETE /annotation")
+
+    async def _created(self, image: int, target: Target) -> Stored:
+        answer = await self._send("POST", "/annotation/", creation(image, target.wanted))
+        return _stored(target, answer)
+
+    async def _send(self, method: str, path: str, body: JsonValue = None) -> JsonValue:
+        try:
+            answer = await self.api.send(method, f"{wire.API}{path}", body=body, priority=Priority.PUSH)
+        except (OutcomeUnknown, ProtocolError, TooLarge):
+            self.changed = True
+            raise
+        except Rejected as error:
+            if error.status == 400:  # what is not there, or hidden
+                raise NotFound(error.message, status=400) from None
+            raise
+        self.changed = True
+        return answer
+
+
+def _stored(target: Target, row: JsonValue) -> Stored:
+    held = read(wire.StoredRow, row, where=f"{wire.API}/annotation/")
+    return Stored(target, held.id, held.width, held.height)
+
+
+def _expect_success(answer: JsonValue, where: str) -> None:
+    """The server refuses some things with 200."""
+    read(wire.Done, answer, where=where)
+
+
+def _result(save: Save, answer: SaveAnswer, message: str = "") -> SaveResult:
+    return SaveResult(save.key, answer, message=message)
+
+
+def _said(problem: Problem) -> str:
+    return f"{pointer(problem.path)}: {problem.message}. {problem.allowed}".strip()
