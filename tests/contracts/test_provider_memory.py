@@ -45,6 +45,12 @@ class MemoryStage:
     def saves_asked_for(self) -> int:
         return self.saves
 
+    def addition(self, annotation: JsonObject) -> JsonObject:
+        return {**annotation, "id": "added"}
+
+    def refusable(self, annotation: JsonObject) -> JsonObject:
+        return {**annotation, "name": "no such class"}
+
     async def count(self, point: str) -> None:
         self.saves += point == "save"
 

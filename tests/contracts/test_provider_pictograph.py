@@ -3,6 +3,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from contracts.provider import ProviderContract
+from labelmirror.model.document import JsonObject
 from labelmirror.model.keys import DatasetRef
 from labelmirror.ports.provider import Provider
 from labelmirror.standin import Fault, FaultKind, Standin, StandinOptions, serve
@@ -45,6 +46,12 @@ class PictographStage:
 
     def saves_asked_for(self) -> int:
         return sum(self.standin.requests.by_route[route] for route in SAVES)
+
+    def addition(self, annotation: JsonObject) -> JsonObject:
+        return {**annotation, "id": "added"}
+
+    def refusable(self, annotation: JsonObject) -> JsonObject:
+        return {**annotation, "name": "no such class"}
 
 
 class PictographContract(ProviderContract):

@@ -33,6 +33,6 @@ def annotations_of(provider: Provider, reading: Reading) -> Sequence[JsonObject]
 def save_of(provider: Provider, read: Reading, row: ListedImage, annotations: Sequence[JsonObject]) -> Save:
     """The document that was read, with other annotations."""
     assert read.data is not None
-    parts = provider.format.keyed({"annotations": list(annotations)})
-    wanted = provider.format.rebuilt(provider.format.parse(read.data), parts)
+    held = provider.format.parse(read.data)
+    wanted = provider.format.rebuilt(held, provider.format.keyed({**held, "annotations": list(annotations)}))
     return Save(read.key, row, wanted, read, f"key-{next(_KEYS)}")

@@ -124,16 +124,16 @@ def bare_image(dataset: Dataset, row: ListedImage) -> JsonObject:
 
 
 def place_of(folder: str, path: str) -> tuple[str, str]:
-    """Directory and name of an image below its dataset's folder, with "." and ".." resolved.
+    """Directory and name of an image below its dataset's folder, with "." and ".." on the way resolved.
 
-    An image outside of it begins with "..": such a directory is never followed, only mapped to a safe one.
+    The directory of an image outside of it begins with "..", which is never followed, only mapped to a safe name.
     """
-    own, parts = _resolved(folder), _resolved(path)
+    way, _, name = path.rpartition("/")
+    own, parts = _resolved(folder), _resolved(way)
     shared = 0
-    while shared < min(len(own), len(parts) - 1) and own[shared] == parts[shared]:
+    while shared < min(len(own), len(parts)) and own[shared] == parts[shared]:
         shared += 1
-    way = [".."] * (len(own) - shared) + parts[shared:]
-    return "/".join(way[:-1]), way[-1] if way else ""
+    return "/".join([".."] * (len(own) - shared) + parts[shared:]), name
 
 
 def _resolved(path: str) -> list[str]:

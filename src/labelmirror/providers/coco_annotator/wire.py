@@ -1,9 +1,9 @@
 """COCO Annotator's JSON in its own words."""
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic import Field, PlainValidator
 
 from labelmirror.errors import ProtocolError
 from labelmirror.model.document import JsonValue
@@ -24,18 +24,23 @@ def _size(value: object) -> int | None:
 
 
 def _table(value: object) -> object:
-    return {} if value is None else value
+    if value is not None and not isinstance(value, Mapping):
+        raise ValueError("an object is expected")
+    return value or {}
 
 
-def _list(value: object) -> object:
-    return [] if value is None else value
+def _items(value: object) -> object:
+    if not isinstance(value, list):
+        raise ValueError("a list is expected")  # noqa: TRY004 - what pydantic takes for a refusal
+    return value
 
 
 Id = Annotated[int, PlainValidator(_id)]
 #: Pixels; None where a row does not say, or not in a way that can be read.
 Size = Annotated[int | None, PlainValidator(_size)]
-Table = Annotated[dict[str, JsonValue], BeforeValidator(_table)]
-Items = Annotated[list[JsonValue], BeforeValidator(_list)]
+#: Objects and lists of which nothing is demanded here; a type that contains itself is more than pydantic can take.
+Table = Annotated[Any, PlainValidator(_table)]
+Items = Annotated[Any, PlainValidator(_items)]
 
 
 class DatasetRow(Wire):
@@ -59,7 +64,7 @@ class ImagePage(Wire):
     """A page of `GET /image/`. The number of pages that it states is one too many when the total divides evenly."""
 
     total: Count
-    images: list[JsonValue]
+    images: Items
 
 
 class ImageRow(Wire):
@@ -73,7 +78,7 @@ class ImageRow(Wire):
     height: Size = None
     metadata: Table = Field(default_factory=dict)
     deleted: bool = False
-    annotating: Items = Field(default_factory=list)
+    annotating: Any = None
 
 
 class AnnotationRow(Wire):
@@ -88,10 +93,10 @@ class AnnotationRow(Wire):
 class Opened(Wire):
     """`GET /annotator/data/{image}`: an image as the editor opens it. `categories` are those of the dataset, with annotations."""
 
-    image: dict[str, JsonValue]
-    categories: list[JsonValue]
-    dataset: dict[str, JsonValue] = Field(default_factory=dict)
-    preferences: JsonValue = Field(default_factory=dict)
+    image: Table
+    categories: Items
+    dataset: Table
+    preferences: Table
 
 
 class StoredRow(Wire):
