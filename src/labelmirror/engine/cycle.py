@@ -111,6 +111,8 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
         await report_documents(run, seen.look, report.documents)
     if not run.stopping:
         await _finish(run, seen, report.window)
+        if tally.concerns_documents or tally.concerns_absent:  # else nothing lost what referred to it
+            await mirror.state.compact()
 
 
 async def _keep_held(run: Run, seen: Seen, report: MirrorReport) -> None:
@@ -155,7 +157,6 @@ async def _finish(run: Run, seen: Seen, window: Window) -> None:
             safety_level=seen.capabilities.safety_level,
         )
     )
-    await mirror.state.compact()
     await mirror.tree.drop_old(now_s, history_s=mirror.policy.history_s, trash_s=mirror.policy.trash_s)
 
 

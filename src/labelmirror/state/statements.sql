@@ -128,13 +128,13 @@ LEFT JOIN readings r ON r.mirror = :mirror AND r.image = keys.image AND r.set_id
 LEFT JOIN listings s ON s.mirror = l.mirror AND s.image = l.image
 ORDER BY keys.image, keys.set_id;
 
--- unplaced: The next listed images without a place or with another name than it was given for, by folded path.
+-- unplaced: The next listed images without a place or with a new name, by folded path. They are few: CROSS JOIN asks last.
 SELECT s.fold, s.image, s.origin, s.status, s.rest,
   i.origin, i.place, i.size_bytes, i.sha256, i.stat_size_bytes, i.mtime_ns, i.ctime_ns, i.inode, i.condition,
   EXISTS (SELECT 1 FROM images o WHERE o.mirror = s.mirror AND o.fold = s.fold AND o.image <> s.image)
 FROM listings s
-JOIN listed l ON l.mirror = s.mirror AND l.image = s.image AND l.listing = :listing
 LEFT JOIN images i ON i.mirror = s.mirror AND i.image = s.image
+CROSS JOIN listed l ON l.mirror = s.mirror AND l.image = s.image AND l.listing = :listing
 WHERE s.mirror = :mirror AND (s.fold, s.image) > (:fold, :image) AND s.fold <= :last
   AND (i.image IS NULL OR i.origin <> s.origin)
 ORDER BY s.fold, s.image LIMIT :limit;

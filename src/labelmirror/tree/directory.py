@@ -51,7 +51,7 @@ class DirectoryTree:
 
     async def walk(self) -> AsyncIterator[Sequence[str]]:
         with Folders(self._root) as folders:
-            found = (path for top in TOPS for path in _walk(folders, top) if not _is_temporary(path))
+            found = (path for top in TOPS for path in _walk(folders, top, lambda name: not _is_temporary(name)))
             while page := await anyio.to_thread.run_sync(_take, str(self._root), found):
                 yield page
 
@@ -151,28 +151,28 @@ class DirectoryTree:
         )
 
 
-def _is_temporary(path: str) -> bool:
-    return path.rpartition("/")[2].startswith(TEMPORARY)
+def _is_temporary(name: str) -> bool:
+    return name.startswith(TEMPORARY)
 
 
-def _walk(folders: Folders, top: str) -> Iterator[str]:
-    """The regular files below a folder, sorted within each folder."""
+def _walk(folders: Folders, top: str, is_wanted: Callable[[str], bool]) -> Iterator[str]:
+    """The regular files below a folder whose names are wanted, sorted within each folder."""
     waiting = [top]
     while waiting:
         folder = waiting.pop()
         descriptor = folders.find(folder)
         if descriptor is None:
             continue
+        below: list[str] = []
+        found: list[str] = []
         with os.scandir(descriptor) as entries:
-            found = sorted(
-                (entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if _is_ordinary(entry)
-            )
-        waiting += [f"{folder}/{name}" for name, is_folder in reversed(found) if is_folder]
-        yield from (f"{folder}/{name}" for name, is_folder in found if not is_folder)
-
-
-def _is_ordinary(entry: os.DirEntry[str]) -> bool:
-    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.name)
+                elif is_wanted(entry.name) and entry.is_file(follow_symlinks=False):
+                    found.append(entry.name)
+        waiting += [f"{folder}/{name}" for name in sorted(below, reverse=True)]
+        yield from (f"{folder}/{name}" for name in sorted(found))
 
 
 def _take(root: str, paths: Iterator[str]) -> Sequence[str]:
@@ -239,12 +239,11 @@ def _clear(folders: Folders, folder: str) -> None:
 
 def _drop_leftovers(folders: Folders) -> None:
     for top in TOPS:
-        for path in _walk(folders, top):
-            if _is_temporary(path):
-                batches.unlink(folders, path)
-    for path in (*folders.names(""), *(f"{OURS}/{name}" for name in folders.names(OURS))):
-        if _is_temporary(path):
+        for path in _walk(folders, top, _is_temporary):
             batches.unlink(folders, path)
+    for folder in ("", f"{OURS}/"):
+        for name in filter(_is_temporary, folders.names(folder.rstrip("/"))):
+            batches.unlink(folders, folder + name)
     for name in sorted({name.removesuffix(".json") for name in folders.names(PARTIAL)}):
         path = f"{PARTIAL}/{name}"
         found = folders.stat(path)

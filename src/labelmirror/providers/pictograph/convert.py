@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from labelmirror.errors import ProtocolError
 from labelmirror.model.document import Document, JsonObject, JsonValue
@@ -54,8 +55,20 @@ def image_of(value: JsonValue, *, where: str) -> ListedImage:
 
 def _token(row: JsonObject) -> Token | None:
     """Always weak: no field of a row is known to move with every edit."""
-    shown = {name: row[name] for name in _HINTS if row.get(name) is not None}
-    return Token(json.dumps(shown, sort_keys=True), strong=False) if "annotation_count" in shown else None
+    values = tuple(row.get(name) for name in _HINTS)
+    if values[0] is None:
+        return None
+    try:
+        return _token_of(*values)
+    except TypeError:  # a list or an object among the values, which no cache can have for a key
+        return _token_of.__wrapped__(*values)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _token_of(*values: JsonValue) -> Token:
+    """Hints in their order as text. Few differ, so a listing's rows share their tokens."""
+    shown = {name: value for name, value in zip(_HINTS, values, strict=True) if value is not None}
+    return Token(json.dumps(shown, sort_keys=True), strong=False)
 
 
 def composed(origin: str, dataset: Dataset, image: ListedImage, annotations: Sequence[JsonValue]) -> Document:
