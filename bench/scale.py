@@ -16,20 +16,21 @@ LOCAL_S = 15.0
 
 def run() -> list[Figure]:
     """Measure."""
-    return [*_mirrored(), *_selected()]
+    return [*_mirrored("annotations", "documents"), *_mirrored("all", "images with their documents"), *_selected()]
 
 
-def _mirrored() -> list[Figure]:
-    """100 000 documents: a first mirror, then nothing changed."""
-    with server(images=IMAGES) as on, mirror_of(on, content="annotations") as mirror:
+def _mirrored(content: str, what: str) -> list[Figure]:
+    """100 000 of them: a first mirror, then nothing changed."""
+    with server(images=IMAGES) as on, mirror_of(on, content=content) as mirror:
         first = mirror.sync()
-        on.asked()
+        fetched = on.asked()
         again = mirror.sync()
         asked = on.asked()
-    what = f"nothing changed, {IMAGES} documents"
+    began, what = f"first mirror of {IMAGES} {what}", f"nothing changed, {IMAGES} {what}"
     pages = -(-IMAGES // PAGE)
     return [
-        _peak(first, f"first mirror of {IMAGES} documents"),
+        _peak(first, began),
+        Figure(f"{began}: requests", f"{fetched.api}"),
         _peak(again, what),
         Figure(
             f"{what}: requests, bytes of files",
