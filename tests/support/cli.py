@@ -87,8 +87,9 @@ class Home:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment with the key."""
-        return {KEY_VARIABLE: self.standin.key}
+        """The environment with the key, or the password where people log in."""
+        login = self.standin.login
+        return {KEY_VARIABLE: login.password if login is not None else self.standin.key}
 
     def configure(self, *more: str, dataset: str = "harbour") -> None:
         """Write the configuration; `more` are lines at its end."""
@@ -97,9 +98,9 @@ class Home:
             'state = "state"',
             'ledger = "ledger.db"',
             "[servers.acme]",
-            'kind = "pictograph"',
+            f'kind = "{self.standin.kind}"',
             f'url = "{self.standin.url}"',
-            f'key = {{ env = "{KEY_VARIABLE}" }}',
+            *self._credentials(),
             "[datasets.harbour]",
             'server = "acme"',
             f'name = "{dataset}"',
@@ -107,6 +108,10 @@ class Home:
             *more,
         ]
         self.config.write_text("\n".join(lines) + "\n")
+
+    def _credentials(self) -> list[str]:
+        login, secret = self.standin.login, f'{{ env = "{KEY_VARIABLE}" }}'
+        return [f"key = {secret}"] if login is None else [f'user = "{login.user}"', f"password = {secret}"]
 
     async def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> Ended:
         """Run one command beside the stand-in, with the key unless `env` says otherwise."""
