@@ -153,7 +153,8 @@ def _push_verdict(row: DocumentRow, look: Look, verdict: Verdict) -> Verdict:
     """What stands in the way of sending an edit, as far as a row can tell."""
     assert row.base is not None
     assert row.local is not None
-    if look.categories is not None and (row.local.counts.keys() & row.base.counts.keys()) - look.categories:
+    # An annotation without a category, which counts under "", has none to lose.
+    if look.categories is not None and (row.local.counts.keys() & row.base.counts.keys()) - look.categories - {""}:
         return Verdict(Outcome.HOLD, HoldReason.CATEGORY_GONE)
     if shrinks(row.base.counts, row.local.counts):
         return Verdict(Outcome.HOLD, HoldReason.SHRUNK)

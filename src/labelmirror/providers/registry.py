@@ -14,6 +14,7 @@ from typing import Final, cast
 from labelmirror.ports.provider import DocumentFormat, Provider
 from labelmirror.providers.coco_annotator.settings import CocoAnnotatorSettings
 from labelmirror.providers.pictograph.settings import PictographSettings
+from labelmirror.providers.remo.settings import RemoSettings
 from labelmirror.providers.settings import ServerSettings
 
 #: Opens a provider; the composition root knows what to hand in.
@@ -53,6 +54,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             CocoAnnotatorSettings,
             provider="labelmirror.providers.coco_annotator.provider:build",
             documents="labelmirror.providers.coco_annotator.format:CocoAnnotatorFormat",
+        ),
+        "remo": Kind(
+            RemoSettings,
+            provider="labelmirror.providers.remo.provider:build",
+            documents="labelmirror.providers.remo.format:RemoFormat",
         ),
     }
 )
