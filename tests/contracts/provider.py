@@ -17,7 +17,7 @@ from support.saves import annotations_of, read_one, save_of, wanted_of
 
 
 class Stage(Protocol):
-    """A server with at least ten images in one dataset, at least one with annotations and one without."""
+    """A server with at least ten images in one dataset, a document each; at least one with annotations and one without."""
 
     @property
     def provider(self) -> Provider:
@@ -42,7 +42,7 @@ class Stage(Protocol):
         ...
 
     def annotation_ids(self, image: str) -> frozenset[str]:
-        """The ids of an image's annotations."""
+        """What tells an image's annotations apart."""
         ...
 
     def annotate(self, image: str) -> None:
@@ -75,6 +75,11 @@ class Stage(Protocol):
 
 
 class ProviderContract(ABC):
+    #: The field that tells the annotations of a document apart.
+    identity = "id"
+    #: How many requests reading a document again may cost.
+    reread_requests_max = 1
+
     @abstractmethod
     def stage(self) -> AbstractAsyncContextManager[Stage]:
         """A server with a dataset on it, and the provider that is to keep the laws."""
@@ -125,7 +130,7 @@ class ProviderContract(ABC):
                     assert reading.problem is None
                     assert reading.data is not None
                     parsed = stage.provider.format.parse(reading.data)
-                    found = {str(item["id"]) for item in stage.provider.format.annotations(parsed)}
+                    found = {str(item[self.identity]) for item in stage.provider.format.annotations(parsed)}
                     assert found == stage.annotation_ids(row.id)
                     assert stage.provider.format.digest(parsed) == reading.digest
                     assert sum(reading.counts.values()) == len(found)
@@ -205,7 +210,7 @@ class ProviderContract(ABC):
                 found = [await anext(readings) for _ in range(3)]
             assert [reading.key.image for reading in found] == [row.id for row in rows[:3]]
             assert [reading.problem is None for reading in found] == [True, False, True]
-            assert stage.provider.traffic().since(before).api == 3
+            assert stage.provider.traffic().since(before).api <= 3 * self.reread_requests_max
 
     async def test_a_save_replaces_what_the_server_holds(self) -> None:
         async with self.stage() as stage:
@@ -220,7 +225,7 @@ class ProviderContract(ABC):
             after = await read_one(stage.provider, dataset, rows[0])
             assert after.digest == stage.provider.format.digest(save.wanted) != before.digest
             assert len(stage.annotation_ids(rows[0].id)) == 2
-            assert str(first["id"]) in stage.annotation_ids(rows[0].id)
+            assert str(first[self.identity]) in stage.annotation_ids(rows[0].id)
 
     async def test_a_document_can_be_cleared_and_filled_again(self) -> None:
         async with self.stage() as stage:
@@ -308,9 +313,9 @@ class ProviderContract(ABC):
             first, *others = annotations_of(stage.provider, reading)
             assert reading.data is not None
             held = stage.provider.format.parse(reading.data)
-            wanted = {**held, "annotations": [*others, {**first, "id": ""}]}
+            wanted = {**held, "annotations": [*others, {**first, self.identity: ""}]}
             (problem,) = await stage.provider.problems(dataset, reading.key, render(wanted))
-            assert problem.pointer == f"/annotations/{len(others)}/id"
+            assert problem.pointer == f"/annotations/{len(others)}/{self.identity}"
             assert problem.line > 0
             (broken,) = await stage.provider.problems(dataset, reading.key, b"{")
             assert isinstance(broken, InvalidDocument)

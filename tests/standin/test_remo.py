@@ -605,3 +605,15 @@ class TestWorldAndFaults:
             with pytest.raises(aiohttp.ClientConnectionError):
                 await client.save(client.boxes, client.first, {"objects": [box("A")]})
             assert names(await client.read(client.boxes, client.first)) == ["A"]
+
+
+async def test_contents_that_are_filtered_go_by_id_from_all_folders() -> None:
+    async with remo_client() as client:
+        path = f"{UI}/datasets/{client.harbour.id}/contents/"
+        named = sorted(image.id for image in client.harbour if "pier" in image.name)
+        query: dict[str, str | int] = {"image_name": "pier", "direction": "next", "limit": 1}
+        first = (await client.get(path, **query, image_id=named[2] - 1)).json
+        assert (first["count"], [row["image"]["id"] for row in first["results"]]) == (len(named), [named[2]])
+        assert first["next"].startswith(path)
+        last = (await client.get(path, **query, image_id=named[-1])).json
+        assert (last["results"], last["next"]) == ([], None)

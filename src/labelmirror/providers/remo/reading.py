@@ -92,7 +92,7 @@ class Reads:
         for tried in range(TRIES):
             if tried > 0:
                 await self.clock.sleep(REST_S)
-            noted = await self._noted(wanted.key, priority)
+            noted = await self._noted(wanted, priority)
             held = await self._held(wanted.key, priority)
             if noted is None:
                 continue
@@ -110,14 +110,15 @@ class Reads:
         head = answers.read(wire.DocumentHead, answer, where=where)
         return _Held(head.status, [answers.table(item, where=where) for item in annotations])
 
-    async def _noted(self, key: DocumentKey, priority: Priority) -> convert.Noted | None:
+    async def _noted(self, wanted: WantedDocument, priority: Priority) -> convert.Noted | None:
         """What is noted of a document; None where the image does not show.
 
-        A list of contents that is filtered goes by ids, so that it can be made to begin with the one that is wanted. The
-        filter lets all pass: file names have a suffix.
+        Contents that are filtered go by ids, whatever the folder, so they can be made to begin with the one that is wanted.
         """
+        key = wanted.key
+        letter = next((letter for letter in wanted.image.name if letter.isascii() and letter.isalnum()), ".")
         path = routes.contents(self.dataset.id)
-        query = {"image_name": ".", "image_id": str(int(key.image) - 1), "direction": "next", "limit": "1"}
+        query = {"image_name": letter, "image_id": str(int(key.image) - 1), "direction": "next", "limit": "1"}
         where = f"GET {path}"
         page = page_of(await self.session.get(path, query, priority=priority), where=where)
         image = next((answers.read(wire.Entry, row, where=where).image for row in page.rows), None)

@@ -91,6 +91,8 @@ class DatasetRoutes:
 
     async def _contents(self, call: Call) -> Reply:
         dataset = self._desk.dataset(call)
+        if "folder" not in call.params and call.query.get("image_name"):
+            return Reply(wire.filtered(call, dataset))
         folder = self._desk.folder(call, dataset).id if "folder" in call.params else None
         entries: list[Folder | Image] = [*dataset.folders_in(folder), *dataset.images_in(folder)]
         return Reply(wire.page(call, entries, lambda each: wire.record(dataset, each)))

@@ -52,6 +52,22 @@ def page(call: Call, items: Sequence[_Item], shape: Callable[[_Item], Any]) -> d
     return {"count": count, "next": following, "previous": before, "results": rows}
 
 
+def filtered(call: Call, owner: Dataset) -> dict[str, Any]:
+    """Contents whose names hold a text, from all folders and by id: a pager of its own, with a cursor going forward."""
+    wanted = call.query["image_name"].split(",")
+    named = sorted((image for image in owner if all(part in image.name for part in wanted)), key=lambda each: each.id)
+    limit, after = _number(call, "limit", at_least=1) or PAGE, _number(call, "image_id", at_least=1) or 0
+    following = [image for image in named if image.id > after]
+    rows = following[:limit]
+    query = {**call.query, "image_id": rows[-1].id if rows else after, "direction": "next"}
+    return {
+        "count": len(named),
+        "next": f"{call.path}?{urlencode(sorted(query.items()))}" if len(following) > limit else None,
+        "previous": None,
+        "results": [record(owner, image) for image in rows],
+    }
+
+
 def past_the_end(call: Call, count: int) -> bool:
     """Whether the query asks for a page that begins at or after the end."""
     return (_number(call, "offset", at_least=0) or 0) >= count
