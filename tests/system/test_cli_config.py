@@ -153,7 +153,7 @@ def test_init_never_overwrites(tmp_path: Path) -> None:
     ("flags", "problem"),
     [
         ((), "--dataset is missing, and there is no terminal to ask at"),
-        (("--kind", "pictogram", "--dataset", "x"), '--kind: must be "pictograph"; did you mean "pictograph"?'),
+        (("--kind", "pictogram", "--dataset", "x"), 'did you mean "pictograph"?'),
         (("--user", "me", "--dataset", "x"), "--user: a pictograph server has no user"),
         (("--password-env", "P", "--dataset", "x"), "--password-env: a pictograph server has no password"),
         (("--url", "example.org", "--dataset", "x"), "servers.pictograph.url: must be an address"),
