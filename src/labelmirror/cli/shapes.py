@@ -161,7 +161,7 @@ def held_shape(mirror: str, folder: Path, entry: HeldDocument) -> JsonObject:
 
 def save_shape(mirror: str, save: SaveRecord) -> JsonObject:
     """One save in the answer of `history`. `read_count` annotations were read just before it; `previous_count` is how many
-    the server says that it overwrote, null if it does not say.
+    the server says that it overwrote, or `read_count` again where it does not say.
     """
     return {
         "id": save.id,
@@ -172,7 +172,7 @@ def save_shape(mirror: str, save: SaveRecord) -> JsonObject:
         **_set(save.key.set),
         "at": time_text(save.at_s),
         "read_count": save.read_count,
-        "previous_count": save.previous_count,
+        "previous_count": save.previous_count if save.previous_count is not None else save.read_count,
         "new_count": save.new_count,
         "outcome": save.outcome.value,
     }

@@ -6,6 +6,7 @@ box and crowd marks, colour and metadata; of the image its metadata. Area and bb
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 from labelmirror.errors import InvalidDocument
@@ -15,8 +16,10 @@ from labelmirror.providers.coco_annotator.annotation import comparable, id_of, n
 from labelmirror.providers.coco_annotator.halves import Content, is_between
 from labelmirror.providers.documents import Problem, kind, located, parse_document
 
-#: The key of the part that is the image's metadata; annotations have numbers, additions a "+".
+#: The key of the part that is the image's metadata; those of annotations are numbers.
 METADATA = "metadata"
+#: The keys of annotations that have no id yet begin with this.
+ADDED = "+"
 
 
 class CocoAnnotatorFormat:
@@ -55,26 +58,17 @@ class CocoAnnotatorFormat:
         """Annotations have ids that stay."""
         return True
 
-    def keyed(self, document: Document, base: Document | None = None) -> Sequence[Keyed]:  # noqa: ARG002 - ids tell
+    def keyed(self, document: Document, base: Document | None = None) -> Sequence[Keyed]:
         """The annotations by their ids, additions by their content, and the image's metadata.
 
-        Raises InvalidDocument where an id is no number, or where two annotations have the same.
+        An addition of one side that has got its id on the other is the same annotation. Raises InvalidDocument where an id
+        is no number, or where two annotations have the same.
         """
-        names, found = names_of(document["categories"]), dict[str, Keyed]()
-        for index, annotation in enumerate(annotations_of(document)):
-            digest, number = digest_of(comparable(annotation, name_in(names, annotation))), annotation.get("id")
-            if number is None:
-                equal = sum(part.digest == digest and part.key.startswith("+") for part in found.values())
-                key = f"+{digest[:16]}" if equal == 0 else f"+{digest[:16]}.{equal}"
-            elif id_of(annotation) is None:
-                raise InvalidDocument("an id is a whole number", pointer=f"/annotations/{index}/id")
-            else:
-                key = str(number)
-            if key in found:
-                raise InvalidDocument(f"two annotations have the id {key}", pointer=f"/annotations/{index}/id")
-            found[key] = Keyed(key, digest, annotation)
+        parts = _keyed(document)
+        if base is not None:
+            _match_additions(parts, _keyed(base))
         metadata = metadata_of(document)
-        return [*found.values(), Keyed(METADATA, digest_of(metadata), metadata)]
+        return [*parts.values(), Keyed(METADATA, digest_of(metadata), metadata)]
 
     def rebuilt(self, document: Document, parts: Sequence[Keyed]) -> Document:
         """The same document around other annotations and other metadata of its image."""
@@ -87,6 +81,37 @@ class CocoAnnotatorFormat:
     def half_saved(self, before: Document, body: Document, found: Document) -> bool:
         """Whether the composed save of `body` over `before` passes through `found` on its way."""
         return is_between(_content(before), _content(body), _content(found))
+
+
+def _keyed(document: Document) -> dict[str, Keyed]:
+    """The annotations by key, in the document's order."""
+    names, found = names_of(document["categories"]), dict[str, Keyed]()
+    for index, annotation in enumerate(annotations_of(document)):
+        digest, number = digest_of(comparable(annotation, name_in(names, annotation))), annotation.get("id")
+        if number is None:
+            equal = sum(part.digest == digest and part.key.startswith(ADDED) for part in found.values())
+            key = f"{ADDED}{digest[:16]}" if equal == 0 else f"{ADDED}{digest[:16]}.{equal}"
+        elif id_of(annotation) is None:
+            raise InvalidDocument("an id is a whole number", pointer=f"/annotations/{index}/id")
+        else:
+            key = str(number)
+        if key in found:
+            raise InvalidDocument(f"two annotations have the id {key}", pointer=f"/annotations/{index}/id")
+        found[key] = Keyed(key, digest, annotation)
+    return found
+
+
+def _match_additions(parts: dict[str, Keyed], base: Mapping[str, Keyed]) -> None:
+    """Give annotations of which only one of the two versions knows the id the key that they have in base."""
+    waiting = [part for key, part in base.items() if key not in parts]
+    for key, part in list(parts.items()):
+        if key in base:
+            continue
+        for other in waiting:
+            if part.digest == other.digest and key.startswith(ADDED) != other.key.startswith(ADDED):
+                waiting.remove(other)
+                parts[key] = replace(part, key=other.key)
+                break
 
 
 def annotations_of(document: Document) -> Sequence[JsonObject]:
