@@ -32,11 +32,12 @@ from labelmirror.ports.tree import Placement, PlaceOutcome
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A person's word on one document: take a side, or undo a save that replaced `before` by `body`."""
+    """A person's word on one document: take a side, undo a save that replaced `before` by `body`, or restore `saved`."""
 
     kind: WishKind
     before: ContentId | None = None
     body: ContentId | None = None
+    saved: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,16 +219,16 @@ class Pushing:
         assert reading.data is not None
         assert reading.digest is not None
         await mirror.state.add_readings([(reading, None)], mirror.clock.now_s())
-        undone = await self._undone(edit.wish)
+        former = await self._former(edit.wish)
         agreed = documents.parse(held) if held is not None else None
         # Where annotations have no ids of their own, they are told apart by those that they descend from.
-        origin = agreed if undone is None else undone[0]
+        origin = agreed if former is None else former[0]
         local = self._side(edit.local, origin) if edit.local is not None else None
         remote = self._side(documents.parse(reading.data), origin)
         base = self._side(agreed, origin) if agreed is not None else None
         stable_ids = documents.stable_ids
         if edit.wish is not None:
-            versions = (self._side(undone[0], origin), self._side(undone[1], origin)) if undone is not None else None
+            versions = (self._side(former[0], origin), self._side(former[1], origin)) if former is not None else None
             decision = decide_wish(edit.wish.kind, base, local, remote, versions, stable_ids=stable_ids)
         else:
             assert local is not None, "an edit without a wish has a readable file"
@@ -258,11 +259,15 @@ class Pushing:
         documents = self.run.mirror.format
         return Side(documents.digest(document), documents.keyed(document, origin))
 
-    async def _undone(self, wish: Wish | None) -> tuple[Document, Document] | None:
-        """The two versions between which a save led that is to be undone: what it sent, and what was there before."""
+    async def _former(self, wish: Wish | None) -> tuple[Document, Document] | None:
+        """The versions that a wish is about: from which to which it leads back. A restored one stands for both."""
+        documents = self.run.mirror.format
+        if wish is not None and wish.saved is not None:
+            saved = documents.parse(wish.saved)
+            return saved, saved
         if wish is None or wish.before is None or wish.body is None:
             return None
-        documents, contents = self.run.mirror.format, await self.run.mirror.state.contents([wish.body, wish.before])
+        contents = await self.run.mirror.state.contents([wish.body, wish.before])
         return documents.parse(contents[wish.body]), documents.parse(contents[wish.before])
 
     def _sending(self, edit: _Edit, decision: Decision, before: Reading, wanted: Document, data: bytes) -> _Sending:

@@ -47,12 +47,17 @@ class SaveResult:
 
 
 class WishKind(Enum):
-    """What a person wants of one document: that both sides hold one of its versions, or what undoes a save."""
+    """What a person wants of one document: that both sides hold one of its versions, or what undoes a save.
+
+    RESTORE brings back what a snapshot holds and keeps what was added since, RESTORE_EXACT keeps nothing else.
+    """
 
     LOCAL = "local"
     REMOTE = "remote"
     BASE = "base"
     UNDO = "undo"
+    RESTORE = "restore"
+    RESTORE_EXACT = "restore_exact"
 
 
 class SaveOutcome(Enum):

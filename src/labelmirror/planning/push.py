@@ -72,10 +72,20 @@ def decide(
             return Decision(Step.LEAVE)
 
 
+def restored(saved: Sequence[Keyed], remote: Sequence[Keyed], *, exact: bool) -> Sequence[Keyed]:
+    """What a snapshot's parts and the server's make: all that was saved, as it was saved, then what was added since."""
+    known = {part.key for part in saved}
+    return [*saved, *(part for part in remote if part.key not in known and not exact)]
+
+
+def same_parts(first: Sequence[Keyed], second: Sequence[Keyed]) -> bool:
+    """Whether two documents have the same parts, in whatever order."""
+    return {part.key: part.digest for part in first} == {part.key: part.digest for part in second}
+
+
 def _merged(parts: Sequence[Keyed], remote: Side) -> Decision:
     """A clean merge that only brings what the server holds already needs no save."""
-    same = {part.key: part.digest for part in parts} == {part.key: part.digest for part in remote.parts}
-    return Decision(Step.TAKE_REMOTE) if same else Decision(Step.SEND_MERGED, parts)
+    return Decision(Step.TAKE_REMOTE) if same_parts(parts, remote.parts) else Decision(Step.SEND_MERGED, parts)
 
 
 def _conflict(reason: HoldReason, on_conflict: OnConflict) -> Decision:
@@ -93,19 +103,23 @@ def decide_wish(
     base: Side | None,
     local: Side | None,
     remote: Side,
-    undone: tuple[Side, Side] | None,
+    former: tuple[Side, Side] | None,
     *,
     stable_ids: bool = True,
 ) -> Decision:
-    """Do a person's will with one document. `undone` are what a save sent and what it replaced; both for UNDO only."""
+    """Do a person's will with one document. `former` are the versions from which and to which it leads back: what a save
+    sent and what it replaced, or a snapshot's twice.
+    """
     if kind is WishKind.LOCAL and local is not None:
         return Decision(Step.ADOPT if local.digest == remote.digest else Step.SEND)
     if kind is WishKind.BASE and base is not None:
         return _merged(base.parts, remote)
-    if kind is WishKind.UNDO and undone is not None:
-        body, before = undone
-        if local is not None and local.digest not in {remote.digest, base.digest if base is not None else None}:
+    if former is not None:
+        body, before = former
+        if local is not None and local.digest not in {remote.digest, before.digest, base.digest if base else None}:
             return Decision(Step.LEAVE)
+        if kind is not WishKind.UNDO:
+            return _merged(restored(before.parts, remote.parts, exact=kind is WishKind.RESTORE_EXACT), remote)
         merged = merge(body.parts, before.parts, remote.parts, stable_ids=stable_ids)
         if not merged.clean:
             return Decision(Step.HOLD, reason=HoldReason.BOTH_EDITED)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from labelmirror.model.document import ContentId, Digest
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.snapshot import SavedDocument, SavedImage, SavedStray, SnapshotHead, SnapshotPage
+from labelmirror.tree.names import TOPS
 
 VERSION: Final = 1
 
@@ -44,7 +45,7 @@ def page_in(data: bytes) -> SnapshotPage:
     try:
         return SnapshotPage(
             tuple(_image_in(image) for image in wire["images"]),
-            tuple(SavedStray(stray["path"], ContentId(stray["content"])) for stray in wire["strays"]),
+            tuple(SavedStray(_path_in(stray["path"]), ContentId(stray["content"])) for stray in wire["strays"]),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(str(error)) from error
@@ -55,20 +56,29 @@ def _image_in(wire: dict[str, Any]) -> SavedImage:
         id=wire["id"],
         directory=wire["directory"],
         name=wire["name"],
-        path=wire["path"],
+        path=_path_in(wire["path"]),
         size_bytes=wire["size"],
         content=wire["sha256"],
         included=wire["included"],
         documents=tuple(
             SavedDocument(
                 DocumentKey(wire["id"], saved["set"]),
-                saved["path"],
+                _path_in(saved["path"]),
                 ContentId(saved["content"]),
                 Digest(saved["digest"]) if saved["digest"] is not None else None,
             )
             for saved in wire["documents"]
         ),
     )
+
+
+def _path_in(path: str) -> str:
+    """A path that stays within a mirror: a store may come from anybody. Raises ValueError."""
+    parts = path.split("/")
+    if parts[0] not in TOPS or len(parts) < 2 or not {"", ".", ".."}.isdisjoint(parts) or "\0" in path:
+        msg = f"{path!r} is no path of a mirror"
+        raise ValueError(msg)
+    return path
 
 
 def manifest_out(head: SnapshotHead) -> bytes:
