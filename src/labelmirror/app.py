@@ -29,6 +29,7 @@ from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import DocumentFormat, Provider, ProviderMemory
 from labelmirror.ports.reporter import Reporter
 from labelmirror.ports.snapshots import SnapshotStore
+from labelmirror.ports.tree import WorkingTree
 from labelmirror.providers.registry import KINDS
 from labelmirror.providers.settings import ServerSettings
 from labelmirror.snapshots.directory import LOCK, STORE, open_store
@@ -39,6 +40,7 @@ from labelmirror.telemetry.logs import Masker
 from labelmirror.transport.concurrency import Gate
 from labelmirror.transport.pacer import Pacer, RunBudget
 from labelmirror.tree.directory import DirectoryTree
+from labelmirror.tree.disk import disk_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,17 @@ async def list_snapshots(shop: Workshop) -> SnapshotList:
     if not await anyio.Path(root / STORE).exists():
         return SnapshotList((), ())
     return await (await open_store(root, Access.READ)).snapshots()
+
+
+async def open_folder(path: Path, *, make: bool) -> WorkingTree:
+    """A folder to restore into. Raises UsageError when something else is in its place, DiskError when it cannot be made."""
+    folder = anyio.Path(path)
+    if await folder.exists() and not await folder.is_dir():
+        raise UsageError(f"{path} is no folder", hint="name a new or an empty one")
+    if make:
+        with disk_errors(str(path)):
+            await folder.mkdir(parents=True, exist_ok=True)
+    return DirectoryTree(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from labelmirror.engine.backup import BackupReport
 from labelmirror.engine.verify import VerifyReport
-from labelmirror.errors import EXIT_PRECEDENCE, ExitCode, RoleRefused
+from labelmirror.errors import EXIT_PRECEDENCE, ExitCode, RoleRefused, SnapshotDamaged
 from labelmirror.model.report import MirrorReport, RunError
 from labelmirror.model.trouble import Failed, Held
 
@@ -33,8 +33,7 @@ def run_codes(report: MirrorReport) -> frozenset[ExitCode]:
     failed = {trouble.code for trouble in report.troubles if isinstance(trouble, Failed)}
     if failed:
         codes |= {ExitCode.SOME_FAILED}
-    if RoleRefused.code in failed:
-        codes |= {RoleRefused.exit_code}
+    codes |= {error.exit_code for error in (RoleRefused, SnapshotDamaged) if error.code in failed}
     return codes
 
 

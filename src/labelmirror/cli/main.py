@@ -22,6 +22,7 @@ from labelmirror.cli.init import init
 from labelmirror.cli.plan import plan
 from labelmirror.cli.prune import prune
 from labelmirror.cli.repair import repair
+from labelmirror.cli.restore import restore
 from labelmirror.cli.serve_standin import serve_standin
 from labelmirror.cli.signals import Interrupted
 from labelmirror.cli.snapshots import snapshots
@@ -79,6 +80,7 @@ app.command("verify")(verify)
 app.command("repair")(repair)
 app.command("backup")(backup)
 app.command("snapshots")(snapshots)
+app.command("restore")(restore)
 app.command("prune")(prune)
 app.command("doctor")(doctor)
 app.command("serve-standin")(serve_standin)

@@ -11,6 +11,8 @@ from labelmirror.cli.signals import run_cancellable
 from labelmirror.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from labelmirror.engine.cycle import CycleOptions
     from labelmirror.model.report import PlanReport, RunError
 
@@ -32,7 +34,6 @@ def plan(
 def answer_with_plans(call: Call, names: list[str], options: "CycleOptions", *, wait_s: float) -> ExitCode:
     """Plan each mirror and answer. Whatever a plan reports, it is done: only what kept one from being made counts."""
     from labelmirror.app import chosen, open_mirror
-    from labelmirror.cli import endings, shapes, telling
     from labelmirror.cli.shop import attempt, open_shop
     from labelmirror.engine import cycle
 
@@ -46,18 +47,25 @@ def answer_with_plans(call: Call, names: list[str], options: "CycleOptions", *, 
                         return await cycle.plan(mirror, options)
 
                 reports.append(await attempt(plan_one, partial(unplanned, name)))
-        code = endings.exit_code([endings.error_codes(report.error) for report in reports])
-        return call.answer(
-            {
-                "mirrors": [shapes.plan_shape(report) for report in reports],
-                **shapes.speaking_shape([report.error for report in reports], code),
-            },
-            lambda: telling.plans(reports),
-            code,
-            errors=[(report.name, report.error) for report in reports],
-        )
+        return tell_plans(call, reports)
 
     return run_cancellable(work)
+
+
+def tell_plans(call: Call, reports: "Sequence[PlanReport]") -> ExitCode:
+    """Answer with these plans."""
+    from labelmirror.cli import endings, shapes, telling
+
+    code = endings.exit_code([endings.error_codes(report.error) for report in reports])
+    return call.answer(
+        {
+            "mirrors": [shapes.plan_shape(report) for report in reports],
+            **shapes.speaking_shape([report.error for report in reports], code),
+        },
+        lambda: telling.plans(reports),
+        code,
+        errors=[(report.name, report.error) for report in reports],
+    )
 
 
 def unplanned(name: str, error: "RunError") -> "PlanReport":

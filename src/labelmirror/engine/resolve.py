@@ -1,6 +1,8 @@
 """A person's word on single documents: take one side of a held one, undo a save. Both go through the save protocol."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import partial
 
 import anyio
 
@@ -23,7 +25,7 @@ async def take(mirror: Mirror, key: DocumentKey, kind: WishKind, stop: anyio.Eve
 
     `stop` ends it as it ends a run of `sync`.
     """
-    return await _report(mirror, {key: Wish(kind)}, stop)
+    return await granting(mirror, partial(_grant, {key: Wish(kind)}), stop)
 
 
 async def undo(mirror: Mirror, saves: Sequence[SaveRecord], stop: anyio.Event | None = None) -> MirrorReport:
@@ -37,17 +39,21 @@ async def undo(mirror: Mirror, saves: Sequence[SaveRecord], stop: anyio.Event | 
             raise UsageError(f"save {save.id} changed nothing on the server (it is {save.outcome.value})")
         newest = wishes.get(save.key)
         wishes[save.key] = Wish(WishKind.UNDO, save.before, newest.body if newest is not None else save.body)
-    return await _report(mirror, wishes, stop)
+    return await granting(mirror, partial(_grant, wishes), stop)
 
 
-async def _report(mirror: Mirror, wishes: Mapping[DocumentKey, Wish], stop: anyio.Event | None) -> MirrorReport:
+async def granting(
+    mirror: Mirror, grant: Callable[[Run, MirrorReport], Awaitable[None]], stop: anyio.Event | None
+) -> MirrorReport:
+    """A run that does a person's will on documents. Trouble is in the report."""
     started_s = mirror.clock.monotonic_s()
     before = mirror.provider.traffic()
     run = new_run(mirror)
     report = MirrorReport(mirror.name, run.id)
     try:
         async with stoppable(run, stop):
-            await _grant(run, report, wishes)
+            await check_marker(mirror)
+            await grant(run, report)
     except (LabelmirrorError, ExceptionGroup) as error:
         report.error = run_error(error)
     report.troubles = run.troubles
@@ -57,13 +63,16 @@ async def _report(mirror: Mirror, wishes: Mapping[DocumentKey, Wish], stop: anyi
     return report
 
 
-async def _grant(run: Run, report: MirrorReport, wishes: Mapping[DocumentKey, Wish]) -> None:
-    mirror = run.mirror
-    await check_marker(mirror)
+async def _grant(wishes: Mapping[DocumentKey, Wish], run: Run, report: MirrorReport) -> None:
     seen = await look(run, full_check=False, move_files=True)
     run.troubles.clear()  # what the look found of other documents is the next run's to tell
     pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
-    granted = await pushing.grant(wishes)
+    await conclude(run, report, pushing, await pushing.grant(wishes))
+
+
+async def conclude(run: Run, report: MirrorReport, pushing: Pushing, granted: AbstractSet[DocumentKey]) -> None:
+    """Put on record what became of the documents that were granted; of others, what was known before."""
+    mirror = run.mirror
     report.window = pushing.window
     await mirror.state.set_facts(with_window(await mirror.state.facts(), pushing.window))
     left = [each for each in await mirror.state.troubles() if DocumentKey(each.id, each.set) not in granted]

@@ -167,3 +167,39 @@ def _check_changes(tally: Tally, consented: int | None) -> Refusal | None:
 
 def _threshold(base: int, least: int, percent: int) -> int:
     return max(least, base * percent // 100)
+
+
+@dataclass(slots=True)
+class RestoreTally:
+    """The numbers of a restore to the server: of the documents saved, and of the annotations that are there now."""
+
+    documents: int = 0
+    annotations: int = 0
+    changing: int = 0
+    removing: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, path: str, removes: int) -> None:
+        """Count one document that will change and the annotations that will go."""
+        self.changing += 1
+        self.removing += removes
+        _example(self.examples, path)
+
+
+def check_restore(tally: RestoreTally, consent: Consent) -> Refusal | None:
+    """The first guard that a restore trips, None if it may run: for annotations that it removes, then for documents.
+
+    `consent.deletes` is a number of annotations here, since a restore removes no image.
+    """
+    examples = tuple(tally.examples)
+    limit = _threshold(tally.annotations, VANISHING_MIN, VANISHING_PERCENT)
+    allowed = limit if consent.deletes is None else consent.deletes
+    if tally.removing > allowed:
+        override = f"--allow-deletes {tally.removing}"
+        return Refusal("annotations to remove", tally.removing, allowed, tally.annotations, examples, override)
+    most = tally.documents >= CHANGED_MIN and 100 * tally.changing >= CHANGED_PERCENT * tally.documents
+    if most if consent.changes is None else tally.changing > consent.changes:
+        allowed = tally.documents * CHANGED_PERCENT // 100 if consent.changes is None else consent.changes
+        override = f"--allow-changes {tally.changing}"
+        return Refusal("documents to change", tally.changing, allowed, tally.documents, examples, override)
+    return None

@@ -1,0 +1,281 @@
+"""Bring a snapshot's documents back on the server: read what is there, ask the guards, and push what differs.
+
+Every document goes through the save protocol (see `push.py`), so it is read again before its save, journaled, read back,
+and can be undone. Images are never created anew: a document whose image is gone is reported.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+
+from labelmirror.engine.look import Seen, look
+from labelmirror.engine.marker import check_marker
+from labelmirror.engine.mirror import Mirror, Run, image_path
+from labelmirror.engine.push import Pushing, Wish
+from labelmirror.engine.resolve import conclude, granting
+from labelmirror.engine.rows import image_pages
+from labelmirror.engine.runs import new_run, run_error
+from labelmirror.errors import InvalidDocument, LabelmirrorError, SnapshotDamaged, UsageError
+from labelmirror.model.actions import PlanItem
+from labelmirror.model.document import ContentId
+from labelmirror.model.events import Phase
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.policy import Consent
+from labelmirror.model.report import MirrorReport, PlanReport
+from labelmirror.model.rows import DocumentRow
+from labelmirror.model.saving import WishKind
+from labelmirror.model.snapshot import SavedDocument, SavedImage, Snapshot
+from labelmirror.model.trouble import Stage
+from labelmirror.planning.classify import Void
+from labelmirror.planning.guard import RestoreTally, check_restore
+from labelmirror.planning.plan import remote_view
+from labelmirror.planning.push import restored, same_parts
+from labelmirror.planning.strategy import forecast
+from labelmirror.ports.snapshots import SnapshotStore
+
+#: So many documents are in memory while they are pushed.
+CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """What is asked of a restore. `exact` takes back what was added since; `elsewhere` lets the mirror be of another
+    dataset than the snapshot, so that images are recognised by directory and name.
+    """
+
+    exact: bool = False
+    elsewhere: bool = False
+    consent: Consent = field(default_factory=Consent)
+    stop: anyio.Event | None = None
+
+    @property
+    def kind(self) -> WishKind:
+        """What is wished of each document."""
+        return WishKind.RESTORE_EXACT if self.exact else WishKind.RESTORE
+
+
+async def restore_to_server(
+    mirror: Mirror, store: SnapshotStore, snapshot: Snapshot, options: RestoreOptions
+) -> MirrorReport:
+    """Restore. Trouble is in the report; `documents.pushed` counts what was brought back."""
+    return await granting(mirror, partial(_restore, store, snapshot, options), options.stop)
+
+
+async def _restore(
+    store: SnapshotStore, snapshot: Snapshot, options: RestoreOptions, run: Run, report: MirrorReport
+) -> None:
+    comparison = await _compare(run, store, snapshot, options)
+    seen = comparison.seen
+    report.images.total = snapshot.head.images
+    report.refused = check_restore(comparison.tally, options.consent)
+    pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
+    granted: set[DocumentKey] = set()
+    if report.refused is None:
+        with run.phase(Phase.RESTORING, len(comparison.wanted)) as progress:
+            for start in range(0, len(comparison.wanted), CHUNK):
+                if run.stopping:
+                    break
+                chunk = comparison.wanted[start : start + CHUNK]
+                granted |= await pushing.grant(await _wishes(run, seen, store, chunk, options.kind))
+                progress.add(len(chunk))
+    await conclude(run, report, pushing, granted)
+
+
+async def plan_restore_to_server(
+    mirror: Mirror, store: SnapshotStore, snapshot: Snapshot, options: RestoreOptions
+) -> PlanReport:
+    """What `restore_to_server` would save now. Looks for real, and writes nothing outside the state."""
+    before = mirror.provider.traffic()
+    run = new_run(mirror)
+    report = PlanReport(mirror.name)
+    try:
+        await check_marker(mirror, claim=False)
+        comparison = await _compare(run, store, snapshot, options, move_files=False)
+        report.refused = check_restore(comparison.tally, options.consent)
+        report.push = len(comparison.wanted)
+        report.items = [PlanItem(wanted.key, wanted.path, "push") for wanted in comparison.wanted]
+        report.strategy = "+".join(("listing", *comparison.seen.ways))
+        report.forecast = forecast(
+            images=0,
+            image_bytes=0,
+            image_batch=0,
+            pushes=report.push,
+            save_batch=comparison.seen.capabilities.save_batch,
+            quota=mirror.provider.quota(),
+        )
+    except (LabelmirrorError, ExceptionGroup) as error:
+        report.error = run_error(error)
+    report.troubles = run.troubles
+    report.requests_spent = mirror.provider.traffic().since(before).api
+    return report
+
+
+# --- what differs --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A document to bring back; paths are relative to the mirror."""
+
+    key: DocumentKey
+    path: str
+    image_path: str
+    content: ContentId
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """A snapshot beside what the server holds: the documents to bring back, with their saved contents."""
+
+    seen: Seen
+    tally: RestoreTally = field(default_factory=RestoreTally)
+    wanted: list[_Wanted] = field(default_factory=list)
+
+
+async def _compare(
+    run: Run, store: SnapshotStore, snapshot: Snapshot, options: RestoreOptions, *, move_files: bool = True
+) -> _Comparison:
+    """Look at the server and compare. What cannot be restored is put on the run's list of failures. Raises UsageError."""
+    mirror, head = run.mirror, snapshot.head
+    seen = await look(run, full_check=True, move_files=move_files)
+    run.troubles.clear()  # what the look found of other documents is the next run's to tell
+    same = (head.server, head.dataset_id) == (mirror.server, seen.dataset.id)
+    if not same and not options.elsewhere:
+        raise UsageError(
+            f"the snapshot is of {head.dataset_name!r} ({head.dataset_id}) on {head.server}, and {mirror.name} mirrors "
+            f"{seen.dataset.name!r} ({seen.dataset.id}) on {mirror.server}",
+            hint=f"To match images by directory and name instead of their ids, name the mirror: --to-server {mirror.name}",
+        )
+    comparison = _Comparison(seen)
+    finder = _Finder(run, by_id=same)
+    for name in head.pages:
+        try:
+            page = await store.page(name)
+        except SnapshotDamaged as error:
+            run.fail(DocumentKey(""), "", Stage.VERIFY, error.code, error.message)
+            continue
+        found = [pair async for pair in finder.find(page.images)]
+        await _compare_page(run, store, comparison, found, exact=options.exact)
+    return comparison
+
+
+async def _compare_page(
+    run: Run,
+    store: SnapshotStore,
+    comparison: _Comparison,
+    found: Sequence[tuple[SavedDocument, DocumentRow]],
+    *,
+    exact: bool,
+) -> None:
+    documents, state, tally = run.mirror.format, run.mirror.state, comparison.tally
+    differing: list[tuple[SavedDocument, DocumentRow, ContentId | None]] = []
+    for saved, row in found:
+        view = remote_view(row, comparison.seen.look)
+        tally.documents += 1
+        tally.annotations += sum(view.counts.values())
+        if view.side is Void.ABSENT:
+            _fail_gone(run, row.key, image_path(row.place))
+        elif view.side != saved.digest:
+            differing.append((saved, row, _held(row, read=view.read) if isinstance(view.side, str) else None))
+    theirs = await state.contents([held for _, _, held in differing if held is not None])
+    ours = await store.documents([saved.content for saved, _, _ in differing])
+    for saved, row, held in differing:
+        if saved.content not in ours:
+            _fail_damaged(run, row.key, image_path(row.place))
+            continue
+        changes, removes = True, 0
+        if held is not None:
+            wanted = documents.parse(ours[saved.content])
+            before = documents.keyed(documents.parse(theirs[held]), wanted)
+            after = restored(documents.keyed(wanted), before, exact=exact)
+            changes = not same_parts(after, before)
+            removes = len({part.key for part in before} - {part.key for part in after})
+        if changes:
+            tally.add(row.path, removes)
+            comparison.wanted.append(_Wanted(row.key, row.path, image_path(row.place), saved.content))
+
+
+def _held(row: DocumentRow, *, read: bool) -> ContentId | None:
+    """The content that the server is known to hold."""
+    if read:
+        return row.remote.read_content if row.remote is not None else None
+    return row.base.content if row.base is not None else None
+
+
+def _fail_gone(run: Run, key: DocumentKey, image: str) -> None:
+    message = "its image is not on the server any more, and a document cannot be without it"
+    run.fail(key, image, Stage.PUSH, "image_gone", message)
+
+
+def _fail_damaged(run: Run, key: DocumentKey, image: str) -> None:
+    run.fail(key, image, Stage.VERIFY, "snapshot_damaged", "what is stored of its document is missing or damaged")
+
+
+async def _wishes(
+    run: Run, seen: Seen, store: SnapshotStore, wanted: Sequence[_Wanted], kind: WishKind
+) -> Mapping[DocumentKey, Wish]:
+    """Wishes for the documents that the server would take; the others are reported."""
+    contents = await store.documents([each.content for each in wanted])
+    wishes: dict[DocumentKey, Wish] = {}
+    for each in wanted:
+        if each.content not in contents:  # it was whole a moment ago
+            _fail_damaged(run, each.key, each.image_path)
+            continue
+        data = contents[each.content]
+        problems = await run.mirror.provider.problems(seen.dataset, each.key, data)
+        for problem in problems:
+            run.fail(each.key, each.image_path, Stage.VALIDATE, problem.code, f"{each.path}: {problem.message}")
+        if not problems:
+            wishes[each.key] = Wish(kind, saved=data)
+    return wishes
+
+
+@dataclass(slots=True)
+class _Finder:
+    """Finds the documents that saved ones belong to: by id in the same dataset, else by directory and name.
+
+    An image that was uploaded anew has another id. It is taken for the saved one if directory and name are the same, and
+    its size too where both are known.
+    """
+
+    run: Run
+    by_id: bool
+    _places: dict[tuple[str, str], tuple[str, int | None]] | None = None
+
+    async def find(self, images: Sequence[SavedImage]) -> AsyncIterator[tuple[SavedDocument, DocumentRow]]:
+        """Each saved document that was valid, with its row; the others are reported."""
+        state = self.run.mirror.state
+        ids = {image.id: await self._id(image) for image in images}
+        rows = await state.rows_of_images(sorted({found for found in ids.values() if found is not None}))
+        by_key = {row.key: row for row in rows if row.listed}
+        folders = {entry.folder: entry.id for entry in await state.sets()}
+        for image in images:
+            for saved in image.documents:
+                own = ids[image.id]
+                annotation_set = saved.key.set
+                if annotation_set and not self.by_id:
+                    annotation_set = folders.get(saved.path.split("/")[1], annotation_set)
+                row = by_key.get(DocumentKey(own, annotation_set)) if own is not None else None
+                if saved.digest is None:
+                    message = "it was no valid document when it was saved"
+                    self.run.fail(saved.key, image.path, Stage.VALIDATE, InvalidDocument.code, message)
+                elif row is None:
+                    _fail_gone(self.run, saved.key, image.path)
+                else:
+                    yield saved, row
+
+    async def _id(self, image: SavedImage) -> str | None:
+        """The image's id on the server now."""
+        if self.by_id and await self.run.mirror.state.listed([image.id]):
+            return image.id
+        if self._places is None:
+            self._places = {}
+            async for page in image_pages(self.run.mirror.state):
+                for row in page:
+                    if row.listed is not None and row.record is not None:
+                        self._places[row.record.directory, row.record.name] = (row.id, row.listed.size_bytes)
+        found, size_bytes = self._places.get((image.directory, image.name), (None, None))
+        same = size_bytes is None or image.size_bytes is None or size_bytes == image.size_bytes
+        return found if same else None
