@@ -183,13 +183,13 @@ def test_people_are_told_what_is_left_and_what_to_do_next() -> None:
 def test_people_are_told_what_a_plan_will_cost() -> None:
     items = [PlanItem(DocumentKey(str(number)), f"images/{number}.jpg", "pull") for number in range(50)]
     plan = PlanReport("street", 50, items=items, forecast=Forecast(9000, 2**21, 12, False, 5400.0))
-    text = shown(telling.plans([plan]))
+    text = shown(telling.plans([plan], following="labelmirror sync"))
     assert "2.0 MiB" in text
     assert "more requests than the server allows now, done in about 1.5 h" in text
     assert "and 30 more" in text
     assert "next: labelmirror sync" in text
-    assert "nothing to do" in shown(telling.plans([PlanReport("street")]))
-    assert "nothing to do" not in shown(telling.plans([PlanReport("street", error=ERROR)]))
+    assert "nothing to do" in shown(telling.plans([PlanReport("street")], following="x"))
+    assert "nothing to do" not in shown(telling.plans([PlanReport("street", error=ERROR)], following="x"))
 
 
 def test_people_are_told_until_when_an_edit_may_be_unseen() -> None:

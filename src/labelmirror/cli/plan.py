@@ -47,13 +47,13 @@ def answer_with_plans(call: Call, names: list[str], options: "CycleOptions", *, 
                         return await cycle.plan(mirror, options)
 
                 reports.append(await attempt(plan_one, partial(unplanned, name)))
-        return tell_plans(call, reports)
+        return tell_plans(call, reports, following="labelmirror sync")
 
     return run_cancellable(work)
 
 
-def tell_plans(call: Call, reports: "Sequence[PlanReport]") -> ExitCode:
-    """Answer with these plans."""
+def tell_plans(call: Call, reports: "Sequence[PlanReport]", *, following: str) -> ExitCode:
+    """Answer with these plans; `following` is the command that carries them out."""
     from labelmirror.cli import endings, shapes, telling
 
     code = endings.exit_code([endings.error_codes(report.error) for report in reports])
@@ -62,7 +62,7 @@ def tell_plans(call: Call, reports: "Sequence[PlanReport]") -> ExitCode:
             "mirrors": [shapes.plan_shape(report) for report in reports],
             **shapes.speaking_shape([report.error for report in reports], code),
         },
-        lambda: telling.plans(reports),
+        lambda: telling.plans(reports, following=following),
         code,
         errors=[(report.name, report.error) for report in reports],
     )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from labelmirror.model.report import MirrorReport, PlanReport
     from labelmirror.model.snapshot import Snapshot
 
+_WITHOUT = "the same command without --dry-run"
+
 
 @command
 def restore(
@@ -76,7 +78,7 @@ async def _restore_to_folder(call: Call, stop: "Stop", wanted: str, to: Path, *,
             found = await find(store, wanted)
             tree = await open_folder(to, make=not plans)
             if plans:
-                return tell_plans(call, [await plan_restore_to_folder(store, found, tree)])
+                return tell_plans(call, [await plan_restore_to_folder(store, found, tree)], following=_WITHOUT)
             report = await restore_to_folder(
                 store, found, tree, clock=shop.clock, reporter=shop.reporter, stop=stop.requested
             )
@@ -108,7 +110,7 @@ async def _restore_to_server(
                     return await restore_to_server(mirror, store, found, options)
 
             if plans:
-                return tell_plans(call, [await attempt(plan, partial(unplanned, mirror_name))])
+                return tell_plans(call, [await attempt(plan, partial(unplanned, mirror_name))], following=_WITHOUT)
             report = await attempt(restore, partial(ended, mirror_name))
     return answer_with_runs(call, [report], stop)
 

@@ -83,8 +83,8 @@ def runs(reports: Sequence[MirrorReport]) -> RenderableType:
     return answer(table(columns, rows), lines, _next_of_runs(reports))
 
 
-def plans(reports: Sequence[PlanReport]) -> RenderableType:
-    """What runs would do, and what they would cost."""
+def plans(reports: Sequence[PlanReport], *, following: str) -> RenderableType:
+    """What runs would do, and what they would cost; `following` is what carries it out."""
     columns = (
         "mirror",
         "images",
@@ -127,8 +127,8 @@ def plans(reports: Sequence[PlanReport]) -> RenderableType:
         parts += [Text(""), table(("mirror", "action", "path"), items)]
     if hidden:
         parts.append(Text(f"and {hidden} more; --json has all"))
-    following = "next: labelmirror sync" if items or lines else "nothing to do"
-    return answer(Group(*parts), lines, "" if any(report.error for report in reports) else following)
+    next_line = f"next: {following}" if items or lines else "nothing to do"
+    return answer(Group(*parts), lines, "" if any(report.error for report in reports) else next_line)
 
 
 def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
@@ -289,7 +289,7 @@ def _next_of_runs(reports: Sequence[MirrorReport]) -> str:
     """What a person should do, for the weightiest thing that is left."""
     outcomes = {report.outcome for report in reports}
     if MirrorOutcome.REFUSED in outcomes and any(report.refused for report in reports):
-        return "next: look at the server; if that is meant, sync again with the option above. Nothing was removed or overwritten."
+        return "next: look at the server; if that is meant, run it again with the option above. Nothing was removed or overwritten."
     if MirrorOutcome.HELD in outcomes:
         return "next: labelmirror conflicts list. What is held stays as it is on both sides until you decide."
     if outcomes & {MirrorOutcome.PARTIAL, MirrorOutcome.STOPPED}:

@@ -19,7 +19,7 @@ from labelmirror.engine.rows import image_pages
 from labelmirror.engine.runs import new_run, run_error
 from labelmirror.errors import InvalidDocument, LabelmirrorError, SnapshotDamaged, UsageError
 from labelmirror.model.actions import PlanItem
-from labelmirror.model.document import ContentId
+from labelmirror.model.document import ContentId, render
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Consent
@@ -33,6 +33,7 @@ from labelmirror.planning.guard import RestoreTally, check_restore
 from labelmirror.planning.plan import remote_view
 from labelmirror.planning.push import restored, same_parts
 from labelmirror.planning.strategy import forecast
+from labelmirror.ports.provider import DocumentFormat
 from labelmirror.ports.snapshots import SnapshotStore
 
 #: So many documents are in memory while they are pushed.
@@ -78,7 +79,7 @@ async def _restore(
                 if run.stopping:
                     break
                 chunk = comparison.wanted[start : start + CHUNK]
-                granted |= await pushing.grant(await _wishes(run, seen, store, chunk, options.kind))
+                granted |= await pushing.grant(await _wishes(run, store, chunk, options.kind))
                 progress.add(len(chunk))
     await conclude(run, report, pushing, granted)
 
@@ -185,16 +186,47 @@ async def _compare_page(
         if saved.content not in ours:
             _fail_damaged(run, row.key, image_path(row.place))
             continue
-        changes, removes = True, 0
-        if held is not None:
-            wanted = documents.parse(ours[saved.content])
-            before = documents.keyed(documents.parse(theirs[held]), wanted)
-            after = restored(documents.keyed(wanted), before, exact=exact)
-            changes = not same_parts(after, before)
-            removes = len({part.key for part in before} - {part.key for part in after})
-        if changes:
-            tally.add(row.path, removes)
+        try:
+            change = _change(
+                documents, ours[saved.content], theirs.get(held) if held is not None else None, exact=exact
+            )
+        except InvalidDocument as error:
+            run.fail_with(row.key, image_path(row.place), Stage.VALIDATE, error)
+            continue
+        if change is None:
+            continue
+        problems = await run.mirror.provider.problems(comparison.seen.dataset, row.key, change.data)
+        for problem in problems:
+            run.fail_with(row.key, image_path(row.place), Stage.VALIDATE, problem)
+        if not problems:
+            tally.add(row.path, change.removes)
             comparison.wanted.append(_Wanted(row.key, row.path, image_path(row.place), saved.content))
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What bringing back a saved document would save now, and how many of the parts that are there it removes."""
+
+    data: bytes
+    removes: int
+
+
+def _change(documents: DocumentFormat, saved: bytes, held: bytes | None, *, exact: bool) -> _Change | None:
+    """None: nothing is to be brought back. Without `held` it is not known what the server holds.
+
+    Raises InvalidDocument where the parts of one cannot be told apart.
+    """
+    wanted = documents.parse(saved)
+    parts = documents.keyed(wanted)
+    if held is None:
+        return _Change(saved, 0)
+    there = documents.parse(held)
+    before = documents.keyed(there, wanted)
+    after = restored(parts, before, exact=exact)
+    if same_parts(after, before):
+        return None
+    removes = len({part.key for part in before} - {part.key for part in after})
+    return _Change(render(documents.rebuilt(there, after)), removes)
 
 
 def _held(row: DocumentRow, *, read: bool) -> ContentId | None:
@@ -214,22 +246,13 @@ def _fail_damaged(run: Run, key: DocumentKey, image: str) -> None:
 
 
 async def _wishes(
-    run: Run, seen: Seen, store: SnapshotStore, wanted: Sequence[_Wanted], kind: WishKind
+    run: Run, store: SnapshotStore, wanted: Sequence[_Wanted], kind: WishKind
 ) -> Mapping[DocumentKey, Wish]:
-    """Wishes for the documents that the server would take; the others are reported."""
     contents = await store.documents([each.content for each in wanted])
-    wishes: dict[DocumentKey, Wish] = {}
     for each in wanted:
         if each.content not in contents:  # it was whole a moment ago
             _fail_damaged(run, each.key, each.image_path)
-            continue
-        data = contents[each.content]
-        problems = await run.mirror.provider.problems(seen.dataset, each.key, data)
-        for problem in problems:
-            run.fail(each.key, each.image_path, Stage.VALIDATE, problem.code, f"{each.path}: {problem.message}")
-        if not problems:
-            wishes[each.key] = Wish(kind, saved=data)
-    return wishes
+    return {each.key: Wish(kind, saved=contents[each.content]) for each in wanted if each.content in contents}
 
 
 @dataclass(slots=True)

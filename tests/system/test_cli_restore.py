@@ -1,0 +1,142 @@
+"""Restoring snapshots to a folder and to the server, as people do it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from labelmirror.providers.pictograph.format import PictographFormat
+from support.cli import Home, drop_annotation, home
+
+
+def digests(here: Home) -> dict[str, str]:
+    """The canonical form of what the server holds, by image id."""
+    documents = PictographFormat()
+    return {image.id: documents.digest({"annotations": list(image.annotations)}) for image in here.dataset}
+
+
+def vandalise(here: Home) -> None:
+    world = here.standin.world
+    for number, image in enumerate(image for image in here.dataset if image.annotations):
+        if number % 2:
+            world.save(image, [])
+        else:
+            world.move_geometry(image)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".labelmirror" not in path.parts
+    }
+
+
+def mirror_of(answer: dict[str, Any]) -> dict[str, Any]:
+    (mirror,) = answer["mirrors"]
+    found: dict[str, Any] = mirror
+    return found
+
+
+async def test_a_folder_gets_what_the_mirror_was(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        await here.json("sync")
+        drop_annotation(here.documents()[0])
+        (here.mirror / "annotations" / "mine.json").write_text("not even a document")
+        was = tree(here.mirror)
+        await here.json("backup", "--images")
+        for path in (here.mirror / "annotations").rglob("*.json"):
+            path.unlink()
+        planned = mirror_of(await here.json("restore", "latest", "--to", "out", "--dry-run"))
+        assert (planned["actions"]["pull_documents"], planned["actions"]["pull_images"]) == (7, 6)
+        assert not (here.folder / "out").exists()
+        here.standin.requests.clear()
+        done = mirror_of(await here.json("restore", "latest", "--to", "out"))
+        assert (done["outcome"], done["documents"]["pulled"], done["images"]["pulled"]) == ("synced", 7, 6)
+        restored = tree(here.folder / "out")
+        summary = json.loads(restored.pop("dataset.json"))
+        assert restored == {path: data for path, data in was.items() if path != "dataset.json"}
+        expected = json.loads(was["dataset.json"])
+        assert sorted(summary.pop("images"), key=repr) == sorted(expected.pop("images"), key=repr)
+        assert summary == expected
+        assert len(here.standin.requests) == 0
+
+
+async def test_files_in_the_folder_are_never_overwritten(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        await here.json("sync")
+        await here.json("backup")
+        await here.json("restore", "latest", "--to", "out")
+        (mine, lost) = sorted((here.folder / "out" / "annotations").rglob("*.json"))[:2]
+        mine.write_text("mine")
+        lost.unlink()
+        done = mirror_of(await here.json("restore", "latest", "--to", "out", exit_code=1))
+        assert [failed["code"] for failed in done["failed"]] == ["in_the_way"]
+        assert (done["documents"]["pulled"], mine.read_text(), lost.exists()) == (1, "mine", True)
+
+
+async def test_a_vandalised_dataset_is_as_it_was_and_the_restore_can_be_undone(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        await here.json("sync")
+        await here.json("backup")
+        before = digests(here)
+        vandalise(here)
+        vandalised = digests(here)
+        changed = sum(before[each] != vandalised[each] for each in before)
+        planned = mirror_of(await here.json("restore", "latest", "--to-server", "--dry-run"))
+        assert planned["actions"]["push"] == len(planned["items"]) == changed
+        assert planned["forecast"]["requests"] > 0
+        assert digests(here) == vandalised
+        done = mirror_of(await here.json("restore", "latest", "--to-server", "harbour"))
+        assert (done["outcome"], done["documents"]["pushed"]) == ("synced", changed)
+        assert digests(here) == before
+        assert mirror_of(await here.json("sync", "--full-check"))["documents"]["pulled"] == 0
+        await here.json("undo", "--run", done["run"])
+        assert digests(here) == vandalised
+
+
+async def test_a_document_whose_image_is_gone_is_reported_and_the_others_are_restored(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        await here.json("sync")
+        await here.json("backup")
+        gone, kept = [image for image in here.dataset if image.annotations][:2]
+        here.standin.world.remove_image(gone)
+        here.standin.world.save(kept, [])
+        done = mirror_of(await here.json("restore", "latest", "--to-server", exit_code=1))
+        assert [(failed["id"], failed["code"]) for failed in done["failed"]] == [(gone.id, "image_gone")]
+        assert kept.annotations
+
+
+async def test_what_a_restore_cannot_follow_is_a_usage_error_and_changes_nothing(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        await here.json("sync")
+        await here.json("backup")
+        vandalise(here)
+        before = digests(here)
+        (here.folder / "file").write_text("a file")
+        here.config.write_text(
+            here.config.read_text()
+            + '[datasets.shore]\nserver = "acme"\nname = "meadow & shore"\npath = "shore"\ncontent = "annotations"\n'
+        )
+        await here.json("sync", "shore")
+        for arguments in (
+            ("latest",),
+            ("latest", "--to", "out", "--to-server"),
+            ("latest", "--to", "out", "--exact"),
+            ("latest", "harbour", "--to", "out"),
+            ("latest", "--to", "file"),
+            ("latest", "--to", "harbour"),
+            ("nothing", "--to", "out"),
+            ("latest:nobody", "--to-server"),
+            ("latest", "--to-server", "nobody"),
+        ):
+            answer = await here.json("restore", *arguments, exit_code=2)
+            assert answer["error"]["message"], arguments
+            assert answer["error"]["hint"], arguments
+        assert digests(here) == before
+        assert not (here.folder / "out").exists()
+        # The small dataset has images of other sizes and places: none is mistaken for one that was saved.
+        done = mirror_of(await here.json("restore", "latest", "--to-server", "shore", exit_code=1))
+        assert {failed["code"] for failed in done["failed"]} <= {"image_gone"}
+        here.config.write_text(here.config.read_text().replace("datasets.harbour", "datasets.renamed"))
+        answer = await here.json("restore", "latest:harbour", "--to-server", exit_code=2)
+        assert "does not have" in answer["error"]["message"]
