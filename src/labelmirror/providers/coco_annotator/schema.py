@@ -126,7 +126,7 @@ def _annotation(annotation: JsonObject, path: Path, about: _Dataset) -> Iterator
     yield from _metadata(annotation.get("metadata"), (*path, "metadata"))
     for key in annotation:
         near = difflib.get_close_matches(key, FIELDS, n=1, cutoff=0.8)
-        if key not in FIELDS and near and near[0] not in annotation:
+        if key not in FIELDS and near and near[0] not in {*annotation, "category_id"}:
             yield Problem((*path, key), f"an annotation has no key {shown(key)}", f'Is "{near[0]}" meant?')
     if id_of(annotation) is None:
         yield from _addition(annotation, path)
@@ -176,6 +176,11 @@ def _segmentation(annotation: JsonObject, path: Path, about: _Dataset) -> Iterat
         return
     if not isinstance(value, list):
         yield Problem(place, f"the segmentation is {kind(value)}", "A list of polygons is expected.")
+        return
+    if value and all(map(is_number, value)):
+        yield Problem(
+            place, "the segmentation is a flat list of numbers", "A list of polygons is expected: [[x1, y1, …]]."
+        )
         return
     for index, ring in enumerate(value):
         yield from _ring(ring, (*place, index), about)
