@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from labelmirror.config import load
 from labelmirror.config.layers import model_at
 from labelmirror.config.show import rows
+from labelmirror.providers.registry import KINDS
+from labelmirror.providers.settings import ServerSettings
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 TABLES = {"servers": {"acme": {"kind": "pictograph"}}}
@@ -30,6 +32,16 @@ def fields(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
 
 
 TABLES_OF_NAMES = ("servers", "datasets")
+
+
+def test_every_kind_of_server_is_shown_with_what_is_its_own(everything: Path) -> None:
+    config = load(everything, {})
+    written = {row.key for row in rows(config) if row.origin != "default"}
+    shown = {server.kind: name for name, server in config.settings.servers.items()}
+    assert shown.keys() == KINDS.keys()
+    for kind, name in shown.items():
+        own = KINDS[kind].settings.model_fields.keys() - ServerSettings.model_fields.keys()
+        assert {f"servers.{name}.{field}" for field in own} <= written
 
 
 def uncommented() -> str:
