@@ -600,6 +600,17 @@ class TestWorldAndFaults:
             assert spoilt.body != whole.body
             assert whole.json["count"] == 12
 
+    async def test_listings_can_lie_about_sizes_and_point_into_private_networks(self) -> None:
+        faults = (
+            Fault(route="images.list", kind=FaultKind.WRONG_SIZE),
+            Fault(route="images.get", kind=FaultKind.PRIVATE_LINK),
+        )
+        async with remo_client(faults=faults) as client:
+            row = (await client.get("/api/v1/sdk/datasets/1/images/")).json["results"][0]
+            assert row["size"] == client.first.size_bytes + 7
+            image = (await client.get(f"{UI}/datasets/1/images/{client.first.id}/")).json
+            assert image["image"] == f"http://10.0.0.1/media/dataset_images/{client.first.md5}"
+
     async def test_a_save_whose_answer_is_lost_was_done(self) -> None:
         async with remo_client(faults=(Fault(route="annotations.save", kind=FaultKind.RESET_AFTER),)) as client:
             with pytest.raises(aiohttp.ClientConnectionError):

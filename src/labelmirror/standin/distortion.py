@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from labelmirror.standin.exchange import Dialect, Memory, Reply
 from labelmirror.standin.faults import FaultKind
 
-_LINKS = ("image_url", "download_url", "upload_url")
+#: What the kinds of servers call the links and the file sizes in their answers.
+_LINKS = ("image_url", "download_url", "upload_url", "original", "image", "url")
+_SIZES = ("file_size", "size", "size_in_bytes")
 _TEXT = b"This is no picture. "
 
 
@@ -72,14 +75,15 @@ def _everywhere(payload: Any, change: Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def _lie_about_size(entry: dict[str, Any]) -> dict[str, Any]:
-    size_bytes = entry.get("file_size")
-    return {**entry, "file_size": size_bytes + 7} if isinstance(size_bytes, int) else entry
+    return {name: value + 7 if name in _SIZES and isinstance(value, int) else value for name, value in entry.items()}
 
 
 def _link_to_private_network(entry: dict[str, Any]) -> dict[str, Any]:
-    links = {
-        name: f"http://10.0.0.1/{entry[name].split('/', 3)[3]}"
-        for name in _LINKS
-        if isinstance(entry.get(name), str) and entry[name].startswith("http")
-    }
-    return {**entry, **links}
+    return {name: _private(value) if name in _LINKS else value for name, value in entry.items()}
+
+
+def _private(link: Any) -> Any:
+    """The same place in a private network; anything but a link stays as it is."""
+    if not isinstance(link, str) or not link.startswith(("http", "/")):
+        return link
+    return urlsplit(link)._replace(scheme="http", netloc="10.0.0.1").geturl()
