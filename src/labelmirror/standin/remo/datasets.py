@@ -71,7 +71,7 @@ class DatasetRoutes:
         if dataset is None:
             raise lacking("Dataset", call.params["dataset"])
         images = list(dataset)
-        if "limit" in call.query and not wire.past_the_end(call, len(images)):
+        if "limit" in call.query and wire.offset(call) < len(images):
             return Reply(wire.page(call, images, wire.sdk_image))
         return Reply({"count": len(images), "results": [wire.sdk_image(image) for image in images]})
 
@@ -95,6 +95,8 @@ class DatasetRoutes:
             return Reply(wire.filtered(call, dataset))
         folder = self._desk.folder(call, dataset).id if "folder" in call.params else None
         entries: list[Folder | Image] = [*dataset.folders_in(folder), *dataset.images_in(folder)]
+        if entries and wire.offset(call) == len(entries):
+            raise broken()
         return Reply(wire.page(call, entries, lambda each: wire.record(dataset, each)))
 
     async def _create_folder(self, call: Call) -> Reply:

@@ -10,6 +10,8 @@ from labelmirror.standin.remo.door import Access, Door, gone
 from labelmirror.standin.remo.model import AnnotationSet, Dataset, Folder, Image
 from labelmirror.standin.remo.world import RemoWorld
 
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -66,8 +68,10 @@ class Desk:
 
 
 def payload(call: Call) -> Any:
-    """The JSON of a body. Raises Refusal (400 or 415)."""
+    """The JSON of a body, or its form; without a body an empty object. Raises Refusal (400 or 415)."""
     mime = call.headers.get("Content-Type", "").partition(";")[0]
+    if not call.body or mime in _FORMS:
+        return dict(call.form)
     if mime != "application/json":
         raise Refusal(415, "detail", f'Unsupported media type "{mime}" in request.')
     try:

@@ -9,7 +9,7 @@ from labelmirror.standin.exchange import Call, Key, Memory, Refusal, Reply, Rout
 from labelmirror.standin.remo import door
 from labelmirror.standin.remo.annotations import AnnotationRoutes
 from labelmirror.standin.remo.datasets import DatasetRoutes, FileRoutes
-from labelmirror.standin.remo.desk import Desk, payload
+from labelmirror.standin.remo.desk import Desk, members
 from labelmirror.standin.remo.door import Access, Door, Malformed
 from labelmirror.standin.remo.exports import ExportRoutes
 from labelmirror.standin.remo.labels import SetRoutes
@@ -95,7 +95,7 @@ class Remo:
         return Reply({"app": "remo", "version": VERSION})
 
     async def _log_in(self, call: Call) -> Reply:
-        given = call.form or payload(call)
+        given = members(call)
         if not given.get("password"):
             raise Malformed({"password": ["This field is required."]})
         if (given.get("email"), given["password"]) != (LOGIN.user, LOGIN.password) or not self._keys[0].active:

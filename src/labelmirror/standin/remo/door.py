@@ -110,6 +110,8 @@ class Door:
     def _check(self, call: Call, access: Access, *, admitted: bool) -> None:
         """Raise Refusal for a wrong token wherever it is sent, and for none where one is needed."""
         token = secret(call.headers)
+        if token == "":
+            raise Refusal(401, "detail", "Invalid token header. No credentials provided.")
         if token is not None:
             if not any(key.secret == token and key.active for key in self._keys):
                 raise Refusal(401, "detail", "Invalid token.")

@@ -16,6 +16,8 @@ from labelmirror.standin.remo.labels import tags_csv
 from labelmirror.standin.remo.model import AnnotationSet, Content, Image, Object, Task
 
 _MIMES = {"json": "application/json", "coco": "application/json", "csv": "text/csv"}
+#: The numbers below it belong to the 90 categories of COCO, which the real server knows by name; this one does not.
+_FIRST_CATEGORY = 91
 _FLAGS = ("full_path", "export_tags", "export_without_annotations")
 
 
@@ -29,15 +31,15 @@ class Order:
     empty: bool
     tags: frozenset[str]
 
-    def images(self) -> list[tuple[Image, Content]]:
-        """The images with what the set holds about them at this moment."""
+    def images(self, *, unmarked: bool = False) -> list[tuple[Image, Content]]:
+        """The images with what the set holds about them at this moment; with `unmarked`, those saved without as well."""
         found = []
         for image in self.chosen.dataset:
             row = self.chosen.row(image)
             content = row.content if row is not None else Content()
             if self.tags and not self.tags & {name for _, name in self.chosen.tagged(image)}:
                 continue
-            if content.objects or content.marks or self.empty:
+            if content.objects or content.marks or self.empty or (unmarked and row is not None and row.saved):
                 found.append((image, content))
         return found
 
@@ -125,12 +127,12 @@ def _entry(order: Order, image: Image, content: Content) -> dict[str, Any]:
         "width": width,
     }
     if content.marks:
-        return {"classes": [mark.name for mark in content.marks], **common}
+        return {"classes": wire.names(order.chosen, content.marks), **common}
     return {"annotations": [_labelled(order, image, each) for each in content.objects], **common}
 
 
 def _labelled(order: Order, image: Image, each: Object) -> dict[str, Any]:
-    classes, points = wire.names(each.marks), order.points(image, each)
+    classes, points = wire.names(order.chosen, each.marks), order.points(image, each)
     if order.chosen.task is Task.SEGMENTATION:
         return {"classes": classes, "segments": [{"x": x, "y": y} for x, y in points]}
     (left, top), (right, bottom) = _corners(points)
@@ -150,14 +152,19 @@ def _coco(order: Order) -> dict[str, Any]:
         raise Refusal(404, "error", msg)
     images = order.images()
     used = sorted(
-        {wire.names(each.marks)[0].lower() for _, content in images for each in content.objects if each.marks}
+        {
+            wire.names(order.chosen, each.marks)[0].lower()
+            for _, content in images
+            for each in content.objects
+            if each.marks
+        }
     )
-    numbers = {name: number for number, name in enumerate(used, 1)}
+    numbers = {name: number for number, name in enumerate(used, _FIRST_CATEGORY)}
     return {
         "annotations": [
             told for image, content in images for told in _coco_annotations(order, image, content, numbers)
         ],
-        "categories": [{"id": number, "name": name, "supercategory": ""} for name, number in numbers.items()],
+        "categories": [{"id": number, "name": name, "supercategory": name} for name, number in numbers.items()],
         "images": [
             {
                 "date_captured": "",
@@ -182,18 +189,18 @@ def _coco_annotations(order: Order, image: Image, content: Content, numbers: dic
     told = []
     for each in content.objects:
         points = order.points(image, each)
+        if not points:
+            raise broken()
         area: float = 0
         if order.chosen.task is Task.DETECTION:
             (left, top), (right, bottom) = _corners(points)
             area = (right - left) * (bottom - top)
             ring = [left, top, left, bottom, right, bottom, right, top]
         else:
+            left, top = (min(values) for values in zip(*points, strict=True))
+            right, bottom = (max(values) for values in zip(*points, strict=True))
             ring = [value for point in points for value in point]
-        if not points:
-            raise broken()
-        left, top = (min(values) for values in zip(*points, strict=True))
-        right, bottom = (max(values) for values in zip(*points, strict=True))
-        first = wire.names(each.marks)[:1]
+        first = wire.names(order.chosen, each.marks)[:1]
         told.append(
             {
                 "area": area,
@@ -216,12 +223,12 @@ def _csv(order: Order) -> bytes:
         Task.CLASSIFICATION: [],
     }[order.chosen.task]
     rows.writerow(["file_name", "classes", *columns])
-    for image, content in order.images():
+    for image, content in order.images(unmarked=order.chosen.task is Task.CLASSIFICATION):
         name = order.name(image)
         if not content.objects:
-            rows.writerow([name, "; ".join(mark.name for mark in content.marks), *([""] * len(columns))])
+            rows.writerow([name, "; ".join(wire.distinct(order.chosen, content.marks)), *([""] * len(columns))])
         for each in content.objects:
             values = [value for point in order.points(image, each) for value in point]
             told = values if order.chosen.task is Task.DETECTION else ["; ".join(str(value) for value in values)]
-            rows.writerow([name, "; ".join(wire.names(each.marks)), *told])
+            rows.writerow([name, "; ".join(wire.names(order.chosen, each.marks)), *told])
     return table.getvalue().encode("utf-8", "surrogatepass")

@@ -60,8 +60,7 @@ class SetRoutes:
         try:
             chosen = self._desk.world.add_set(dataset, name, Task(task), classes)
         except ValueError as error:
-            msg = f"Annotation set with giving name '{name}', exists in current dataset."
-            raise Refusal(400, "error", msg) from error
+            raise _name_taken(name) from error
         told = {"id": chosen.id, "name": name, "task": chosen.task.value, "dataset_id": dataset.id}
         return Reply({**told, "classes": wire.classes(chosen)}, 201)
 
@@ -69,8 +68,13 @@ class SetRoutes:
         return Reply(wire.single_set(self._desk.set(call)))
 
     async def _rename(self, call: Call) -> Reply:
-        chosen = self._desk.set(call)
-        self._desk.world.rename_set(chosen, str(members(call).get("name", chosen.name)))
+        chosen, name = self._desk.set(call), members(call).get("name")
+        if not name:
+            raise Refusal(400, "error", "Name is required field, was missing.")
+        try:
+            self._desk.world.rename_set(chosen, str(name))
+        except ValueError as error:
+            raise _name_taken(str(name)) from error
         return Reply({"id": chosen.id, "name": chosen.name})
 
     async def _delete(self, call: Call) -> Reply:
@@ -134,7 +138,7 @@ class SetRoutes:
 
     async def _add_tag(self, call: Call) -> Reply:
         chosen, image = self._desk.set_and_image(call)
-        name = _named(call, "Tag").lower()
+        name = _named(call, "Tag").strip().lower()
         tag_id, new = self._desk.world.tag(chosen, image, name)
         told = {"id": tag_id, "name": name, "annotation_set": chosen.id, "image": image.id}
         return Reply(told, 201 if new else 200)
@@ -155,10 +159,17 @@ def tags_csv(chosen: AnnotationSet) -> bytes:
 
 
 def _named(call: Call, thing: str) -> str:
-    name = str(members(call).get("name", ""))
-    if not name:
+    """The name that a body gives. Raises Refusal (400 or 500)."""
+    name = members(call).get("name", "")
+    if not isinstance(name, str):
+        raise broken()
+    if not (name.strip() if thing == "Tag" else name):
         raise Refusal(400, "error", f"{thing} name should not be empty")
     return name
+
+
+def _name_taken(name: str) -> Refusal:
+    return Refusal(400, "error", f"Annotation set with giving name '{name}', exists in current dataset.")
 
 
 def _not_in(chosen: AnnotationSet, thing: str, asked: str) -> Refusal:

@@ -1,7 +1,7 @@
 """What a Remo holds: datasets with folders and images, and annotation sets with what they say about each image."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any
@@ -42,11 +42,15 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A class given to an object, or to an image in a classification."""
+    """A class given to an object, or to an image in a classification.
+
+    One that is not `storable` breaks the save that brings it, at the moment at which it would be stored.
+    """
 
     name: str
     questionable: bool = False
     score: float | None = None
+    storable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,11 @@ class AnnotationSet:
     rows: dict[int, Row] = field(default_factory=dict)
     _counts: dict[str, Any] | None = None
 
+    def ordered(self, names: Iterable[str]) -> list[str]:
+        """Names of classes of the set, in the order of their ids."""
+        ids = {name: class_id for class_id, name in self.classes.items()}
+        return sorted(names, key=lambda name: ids[name])
+
     def row(self, image: "Image") -> Row | None:
         """What the set holds about an image, if anything."""
         return self.rows.get(image.id)
@@ -147,20 +156,31 @@ class AnnotationSet:
         """Let the statistics be made anew."""
         self._counts = None
 
+    def retag(self) -> None:
+        """Let the statistics name the tags of now; all else stays as it was counted."""
+        self._counts = {**self.counts(), **self._tag_names()}
+
+    def _tag_names(self) -> dict[str, list[str]]:
+        return {"tags": sorted(self.tags.values())}
+
+    def _annotated(self, row: Row) -> bool:
+        # A classification keeps its classes in an object of its own, which is there even without any.
+        return bool(row.objects or row.tags) or (self.task is Task.CLASSIFICATION and row.saved)
+
     def _counted(self) -> dict[str, Any]:
         rows = self.rows.values()
-        classes = Counter(mark.name for row in rows for marks in _marks(row) for mark in set(marks))
+        classes = Counter(mark.name for row in rows for marks in _marks(row) for mark in marks)
         done = sum(row.status is Status.DONE for row in rows)
         skipped = sum(row.status is Status.SKIPPED for row in rows)
-        annotated = sum(row.saved for row in rows)
+        annotated = sum(self._annotated(row) for row in rows)
         return {
             "annotated_images_count": annotated,
             "done_count": done,
             "skipped_count": skipped,
             "todo_count": len(self.dataset) - done - skipped,
             "top3_classes": top3(classes),
-            "all_classes": [{"name": name, "count": classes[name]} for name in sorted(classes)],
-            "tags": sorted(self.tags.values()),
+            "all_classes": [{"name": name, "count": classes[name]} for name in self.ordered(classes)],
+            **self._tag_names(),
             "total_classes": len(self.classes),
             "total_annotation_objects": sum(len(row.objects) for row in rows),
             "images_without_annotations": len(self.dataset) - annotated,

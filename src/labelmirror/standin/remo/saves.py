@@ -1,7 +1,8 @@
 """What the body of a save says, judged by the rules that the real server has (contract, section 5.2).
 
 Its serializers look at some fields and let others pass, which then break the code behind them. Both are copied: the
-first gives 400 with a complaint for each entry, the second 500; either way nothing is changed.
+first gives 400 with a complaint for each entry, the second 500. Nothing is changed by either, but for a mark that only
+the database refuses: what comes before it is stored.
 """
 
 from collections.abc import Callable
@@ -39,12 +40,15 @@ def wanted(body: Any, task: Task) -> Wanted:
         marks = tuple(_mark(entry, scored=True) for entry in entries)
         return Wanted(marks=marks, status=status or Status.NOT_ANNOTATED, new_classes=new_classes)
     entries = body.get("objects", [])
-    if not isinstance(entries, list | dict) or not all(isinstance(entry, dict) for entry in entries):
+    if not isinstance(entries, list | dict | str):
         raise broken()
-    complaints = [_object_errors(entry) for entry in entries]
+    objects = [entry for entry in entries if isinstance(entry, dict)]
+    if len(objects) != len(entries):
+        raise broken()
+    complaints = [_object_errors(entry) for entry in objects]
     if any(complaints):
         raise Malformed(complaints)
-    return Wanted(objects=tuple(_sketch(entry) for entry in entries), new_classes=new_classes)
+    return Wanted(objects=tuple(_sketch(entry) for entry in objects), new_classes=new_classes)
 
 
 def _status(body: dict[str, Any]) -> Status | None:
@@ -58,25 +62,32 @@ def _status(body: dict[str, Any]) -> Status | None:
 
 def _object_errors(entry: dict[str, Any]) -> dict[str, Any]:
     errors = _complaints(entry, "name", _text_error)
-    errors |= _complaints(entry, "coordinates", _no_error)
+    if "coordinates" not in entry:
+        errors["coordinates"] = ["This field is required."]
     if "classes" not in entry:
         errors["classes"] = ["This field is required."]
     elif entry["classes"] is None:
         errors["classes"] = ["This field may not be null."]
     elif complaint := _class_errors(entry["classes"]):
         errors["classes"] = complaint
-    if "auto_created" in entry and str(entry["auto_created"]).lower() not in _BOOLEANS:
+    if "auto_created" in entry and entry["auto_created"] is None:
+        errors["auto_created"] = ["This field may not be null."]
+    elif "auto_created" in entry and str(entry["auto_created"]).lower() not in _BOOLEANS:
         errors["auto_created"] = ["Must be a valid boolean."]
     return errors
 
 
 def _class_errors(entries: Any) -> Any:
     """The complaint about a list of classes; nothing if there is none to make."""
+    if entries is None:
+        return {"non_field_errors": ["No data provided"]}
     if not isinstance(entries, list):
         return {"non_field_errors": [f'Expected a list of items but got type "{type(entries).__name__}".']}
     complaints = [
         _complaints(entry, "name", lambda value: _text_error(value, longest=None))
         if isinstance(entry, dict)
+        else ["This field may not be null."]
+        if entry is None
         else {"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(entry).__name__}."]}
         for entry in entries
     ]
@@ -88,10 +99,6 @@ def _complaints(entry: dict[str, Any], name: str, judge: Callable[[Any], str | N
         return {name: ["This field is required."]}
     complaint = "This field may not be null." if entry[name] is None else judge(entry[name])
     return {} if complaint is None else {name: [complaint]}
-
-
-def _no_error(_: Any) -> None:
-    """Anything that is there will do."""
 
 
 def _text_error(value: Any, longest: int | None = NAME_MAX) -> str | None:
@@ -115,13 +122,13 @@ def _sketch(entry: dict[str, Any]) -> Sketch:
 
 
 def _mark(entry: dict[str, Any], *, scored: bool) -> Mark:
-    questionable, score = entry.get("questionable", False), entry.get("score") if scored else None
-    if not isinstance(questionable, bool):
-        raise broken()
+    name, questionable = str(entry["name"]), entry.get("questionable", False)
     try:
-        return Mark(str(entry["name"]), questionable, None if score is None else float(score))
-    except (TypeError, ValueError) as error:
-        raise broken() from error
+        score = float(entry["score"]) if scored and entry.get("score") is not None else None
+    except (TypeError, ValueError):
+        return Mark(name, storable=False)
+    storable = len(name) <= NAME_MAX and isinstance(questionable, int)
+    return Mark(name, questionable=bool(questionable), score=score, storable=storable)
 
 
 def _points(value: Any) -> Points:

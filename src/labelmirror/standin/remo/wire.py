@@ -19,7 +19,6 @@ from labelmirror.standin.remo.model import (
     Row,
     Status,
     Task,
-    top3,
 )
 
 _Item = TypeVar("_Item")
@@ -44,11 +43,10 @@ def page(call: Call, items: Sequence[_Item], shape: Callable[[_Item], Any]) -> d
 
     Unreadable and senseless limits and offsets are as if not given; there is no largest limit.
     """
-    limit, offset = _number(call, "limit", at_least=1) or PAGE, _number(call, "offset", at_least=0) or 0
-    count = len(items)
-    following = _link(call, limit, offset + limit) if offset + limit < count else None
-    before = _link(call, limit, offset - limit) if offset > 0 else None
-    rows = [shape(item) for item in items[offset : offset + limit]]
+    limit, start, count = _number(call, "limit", at_least=1) or PAGE, offset(call), len(items)
+    following = _link(call, limit, start + limit) if start + limit < count else None
+    before = _link(call, limit, start - limit) if start > 0 else None
+    rows = [shape(item) for item in items[start : start + limit]]
     return {"count": count, "next": following, "previous": before, "results": rows}
 
 
@@ -68,9 +66,9 @@ def filtered(call: Call, owner: Dataset) -> dict[str, Any]:
     }
 
 
-def past_the_end(call: Call, count: int) -> bool:
-    """Whether the query asks for a page that begins at or after the end."""
-    return (_number(call, "offset", at_least=0) or 0) >= count
+def offset(call: Call) -> int:
+    """How many items the query skips."""
+    return _number(call, "offset", at_least=0) or 0
 
 
 def _number(call: Call, name: str, *, at_least: int) -> int | None:
@@ -81,9 +79,9 @@ def _number(call: Call, name: str, *, at_least: int) -> int | None:
     return number if number >= at_least else None
 
 
-def _link(call: Call, limit: int, offset: int) -> str:
-    query: dict[str, str | int] = {**call.query, "limit": limit, "offset": offset}
-    if offset <= 0:
+def _link(call: Call, limit: int, start: int) -> str:
+    query: dict[str, str | int] = {**call.query, "limit": limit, "offset": start}
+    if start <= 0:
         del query["offset"]
     return f"http://{call.headers['Host']}{call.path}?{urlencode(sorted(query.items()))}"
 
@@ -108,11 +106,8 @@ def dataset(each: Dataset) -> dict[str, Any]:
 
 
 def owned_dataset(each: Dataset) -> dict[str, Any]:
-    """A dataset as changes of it, and its sets, have it."""
-    used: Counter[str] = Counter()
-    for chosen in each.sets.values():
-        used.update({entry["name"]: entry["count"] for entry in chosen.counts()["all_classes"]})
-    return {**dataset(each), "users_shared": [], "top3_classes": top3(used), "total_classes": len(used)}
+    """A dataset as changes of it, and its sets, have it. The real server counts classes there now and then."""
+    return {**dataset(each), "users_shared": [], "top3_classes": [], "total_classes": 0}
 
 
 def created_dataset(each: Dataset) -> dict[str, Any]:
@@ -207,14 +202,14 @@ def _view_size(image: Image) -> tuple[int, int]:
 def _said(chosen: AnnotationSet, image: Image) -> dict[str, Any]:
     row = chosen.row(image)
     objects = row.objects if row is not None else []
-    marks = [*(row.marks if row is not None else ()), *(mark for each in objects for mark in each.marks)]
-    counts = Counter(mark.name for mark in marks)
+    counts = Counter(mark.name for each in objects for mark in each.marks)
+    counts.update(distinct(chosen, row.marks if row is not None else ()))
     return {
         "annotation_set": {"id": chosen.id, "name": chosen.name, "task": chosen.task.value},
         "tags": [{"id": tag, "name": name} for tag, name in chosen.tagged(image)],
         "classes": {name: counts[name] for name in sorted(chosen.classes.values())},
         "objects": [
-            {"id": each.id, "name": each.name, "coordinates": points(each.points), "classes": names(each.marks)}
+            {"id": each.id, "name": each.name, "coordinates": points(each.points), "classes": names(chosen, each.marks)}
             for each in objects
         ],
     }
@@ -225,9 +220,14 @@ def points(of: Points) -> list[dict[str, int]]:
     return [{"x": x, "y": y} for x, y in of]
 
 
-def names(marks: Iterable[Mark]) -> list[str]:
-    """The names of marks in alphabetical order."""
-    return sorted({mark.name for mark in marks})
+def names(chosen: AnnotationSet, marks: Iterable[Mark]) -> list[str]:
+    """The names of marks, in the order of their classes' ids."""
+    return chosen.ordered(mark.name for mark in marks)
+
+
+def distinct(chosen: AnnotationSet, marks: Iterable[Mark]) -> list[str]:
+    """The same, each name once."""
+    return chosen.ordered({mark.name for mark in marks})
 
 
 def listed_set(chosen: AnnotationSet) -> dict[str, Any]:
@@ -287,7 +287,7 @@ def set_image(chosen: AnnotationSet, image: Image) -> dict[str, Any]:
         "status": chosen.status(image).word,
         "tags_count": sum(len(each.tags) for each in rows_of(image)),
         "annotations_count": len(rows_of(image)),
-        "classes": names(marks),
+        "classes": sorted(distinct(chosen, marks)),
         "coordinates": [points(each.points) for each in objects],
         "number_in_dataset": image.number,
     }
@@ -340,13 +340,13 @@ def _image_record(image: Image) -> dict[str, Any]:
 def _settled(chosen: AnnotationSet, image: Image) -> dict[str, Any]:
     row = chosen.row(image)
     objects, marks = (row.settled.objects, row.settled.marks) if row is not None else ((), ())
-    told = [mark.name for mark in marks]
-    single = [told] if chosen.task is Task.CLASSIFICATION and row is not None and row.saved else []
+    told = distinct(chosen, marks)
+    single = [names(chosen, marks)] if chosen.task is Task.CLASSIFICATION and row is not None and row.saved else []
     return {
         "annotation_set_id": chosen.id,
         "coordinates": [points(each.points) for each in objects],
         "classes": told,
-        "object_classes": [names(each.marks) for each in objects] or single,
+        "object_classes": [names(chosen, each.marks) for each in objects] or single,
         "tags": [name for _, name in chosen.tagged(image)],
     }
 

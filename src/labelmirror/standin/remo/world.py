@@ -27,9 +27,6 @@ from labelmirror.standin.remo.model import (
     drawn,
 )
 
-#: A class name that the database takes.
-CLASS_NAME_MAX = 255
-
 
 class HalfSaved(Exception):
     """The database refused something in the middle of a save; what was done before it stays done."""
@@ -179,7 +176,9 @@ class RemoWorld:
         del chosen.dataset.sets[chosen.id]
 
     def rename_set(self, chosen: AnnotationSet, name: str) -> None:
-        """Give an annotation set another name."""
+        """Give an annotation set another name. Raises ValueError if the dataset has one of this name."""
+        if any(each.name == name for each in chosen.dataset.sets.values()):
+            raise ValueError(name)
         chosen.name = name
         chosen.updated_s = self.clock.now_s()
 
@@ -195,6 +194,8 @@ class RemoWorld:
 
     def rename_class(self, chosen: AnnotationSet, class_id: int, name: str) -> int:
         """Put another class in the place of one, in the set and in all its objects; the id of the other."""
+        if chosen.classes[class_id] == name:
+            return class_id
         old = chosen.classes.pop(class_id)
         other = self._class_id(name)
         chosen.classes[other] = name
@@ -222,9 +223,8 @@ class RemoWorld:
         if row is None:
             row = self._new_row(chosen, image)
             self._touch(chosen)
-        if tag_id not in chosen.tags:
-            chosen.tags[tag_id] = name
-            chosen.recount()
+        chosen.tags[tag_id] = name
+        chosen.retag()
         if tag_id in row.tags:
             return tag_id, False
         row.tags.append(tag_id)
@@ -276,7 +276,7 @@ class RemoWorld:
         """The steps of a save, with everybody else's work in between: the stamps, everything out, one by one in.
 
         An object is left out whose name or points one that is there has. Without `new_classes`, marks of classes that
-        the set lacks are left out. Raises HalfSaved for a class name that is too long, and where another save removed an
+        the set lacks are left out. Raises HalfSaved for a mark that cannot be stored, and where another save removed an
         object before its classes could be added.
         """
         chosen.dataset.updated_s = self.clock.now_s()
@@ -293,8 +293,13 @@ class RemoWorld:
             if self._admit(chosen, mark, new_classes=new_classes):
                 row.marks.append(mark)
                 yield
-        for position, sketch in enumerate(objects, 1):
-            if any(sketch.name == each.name or sketch.points == each.points for each in row.objects):
+        position = 0
+        for sketch in objects:
+            if any(sketch.points == each.points for each in row.objects):
+                continue
+            # An object whose name is taken uses up its number all the same.
+            position += 1
+            if any(sketch.name == each.name for each in row.objects):
                 continue
             bare = Object(self._next("object"), sketch.name, sketch.points, (), sketch.auto_created, position)
             row.objects.append(bare)
@@ -358,13 +363,13 @@ class RemoWorld:
         ]
 
     def _admit(self, chosen: AnnotationSet, mark: Mark, *, new_classes: bool) -> bool:
-        """Whether a mark is stored; its class joins the set where that is allowed."""
+        """Whether a mark is stored; its class joins the set where that is allowed. Raises HalfSaved."""
+        if not mark.storable:
+            raise HalfSaved(mark.name)
         if mark.name in chosen.classes.values():
             return True
         if not new_classes:
             return False
-        if len(mark.name) > CLASS_NAME_MAX:
-            raise HalfSaved(mark.name)
         chosen.classes[self._class_id(mark.name)] = mark.name
         return True
 
@@ -409,7 +414,7 @@ def _renamed(marks: tuple[Mark, ...], old: str, new: str) -> tuple[Mark, ...]:
     if all(mark.name != old for mark in marks):
         return marks
     others = tuple(mark for mark in marks if mark.name not in {old, new})
-    return (*others, next(replace(mark, name=new) for mark in marks if mark.name == old))
+    return (*others, *(replace(mark, name=new) for mark in marks if mark.name == old))
 
 
 def _objects(chosen: AnnotationSet, image: Image) -> list[Object]:
