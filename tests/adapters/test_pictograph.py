@@ -188,6 +188,54 @@ async def test_more_images_than_one_answer_has_links_for_are_asked_for_by_status
         assert standin.requests.api == standin.requests.by_route["datasets.download"] == 4
 
 
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_images_beyond_the_links_of_one_answer_come_out_of_an_export(
+    generation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labelmirror.providers.pictograph.images.LINK_PAGE", 20)
+    monkeypatch.setattr("labelmirror.providers.pictograph.packed.SINGLES", 5)
+    async with opened(generation=generation, images=200, batch_cap=20, unannotated_every=0) as (standin, provider):
+        dataset = await provider.dataset(HARBOUR)
+        rows, _ = await listed(provider, dataset)
+        statuses = {row.status for row in rows}
+        standin.requests.clear()
+        found = await fetched(provider, dataset, rows)
+        assert found == {row.id: standin.world.image(row.id).content for row in rows}
+        asked = standin.requests.by_route
+        assert asked["exports.create"] == asked["exports.delete"] == len(statuses)
+        assert asked["images.bytes"] <= 5 * len(statuses)
+
+
+async def test_an_image_that_an_export_does_not_tell_from_another_comes_through_the_api(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("labelmirror.providers.pictograph.images.LINK_PAGE", 10)
+    monkeypatch.setattr("labelmirror.providers.pictograph.packed.SINGLES", 0)
+    async with opened(images=60, batch_cap=10, unannotated_every=0) as (standin, provider):
+        for image in standin.world.dataset("harbour"):
+            image.payload = b"\xff\xd8\xff" + image.id.encode()
+            image.size_bytes = len(image.payload)
+            standin.world.move_image(image, f"/{image.number}", "same.jpg")
+        dataset = await provider.dataset(HARBOUR)
+        rows, _ = await listed(provider, dataset)
+        assert {row.size_bytes for row in rows} == {39}
+        found = await fetched(provider, dataset, rows)
+        assert found == {row.id: standin.world.image(row.id).content for row in rows}
+
+
+async def test_a_key_that_may_make_no_export_fetches_every_image_without_a_link_through_the_api(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("labelmirror.providers.pictograph.images.LINK_PAGE", 20)
+    monkeypatch.setattr("labelmirror.providers.pictograph.packed.SINGLES", 5)
+    async with opened(images=200, batch_cap=20, role=Role.VIEWER) as (standin, provider):
+        dataset = await provider.dataset(HARBOUR)
+        rows, _ = await listed(provider, dataset)
+        found = await fetched(provider, dataset, rows)
+        assert found == {row.id: standin.world.image(row.id).content for row in rows}
+        assert standin.requests.by_route["exports.create"] <= 4
+
+
 # --- listings ----------------------------------------------------------------------------------------------------
 
 

@@ -44,7 +44,7 @@ async def documents(file: IO[bytes], rules: ArchiveRules) -> AsyncGenerator[Sequ
     a document that cannot be read: it is then missing, and read in another way. Raises BodyMismatch for a damaged
     archive, TooLarge beyond the bounds, ProtocolError where one image has two documents.
     """
-    archive = await anyio.to_thread.run_sync(_opened, file, rules)
+    archive = await anyio.to_thread.run_sync(opened, file, rules)
     seen: set[str] = set()
     with archive:
         members = [info for info in archive.infolist() if not info.is_dir()]
@@ -57,7 +57,8 @@ async def documents(file: IO[bytes], rules: ArchiveRules) -> AsyncGenerator[Sequ
             yield batch
 
 
-def _opened(file: IO[bytes], rules: ArchiveRules) -> zipfile.ZipFile:
+def opened(file: IO[bytes], rules: ArchiveRules) -> zipfile.ZipFile:
+    """The archive in a file. Raises BodyMismatch where it is none, TooLarge where it has too many members."""
     try:
         archive = zipfile.ZipFile(file)
     except BROKEN as error:
@@ -70,13 +71,14 @@ def _opened(file: IO[bytes], rules: ArchiveRules) -> zipfile.ZipFile:
 def _read(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], rules: ArchiveRules) -> Sequence[Reading]:
     readings = []
     for info in members:
-        reading = _document(_content(archive, info, rules))
+        reading = _document(content(archive, info, rules))
         if reading is not None:
             readings.append(reading)
     return readings
 
 
-def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, rules: ArchiveRules) -> bytes:
+def content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, rules: ArchiveRules) -> bytes:
+    """One member whole. Raises BodyMismatch for a damaged or encrypted one, TooLarge beyond the bounds."""
     if info.compress_type not in PACKED:
         raise BodyMismatch("a file in the export is packed in an unknown way")
     bound = min(rules.member_bytes, max(INFLATION_FREE_BYTES, info.compress_size * rules.inflation))

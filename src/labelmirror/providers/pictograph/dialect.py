@@ -178,9 +178,15 @@ class Dialect:
 
     # --- exports ---------------------------------------------------------------------------------------------------
 
-    def create_export(self, dataset: Dataset, name: str) -> JsonObject:
-        """The body that asks for an archive of all documents; unnamed filters would be left to the server's default."""
-        return {"dataset_name": dataset.name, "name": name, "format": "pictograph", "include_images": False}
+    def create_export(self, dataset: Dataset, name: str, images_of: str | None = None) -> JsonObject:
+        """The body that asks for an archive of all documents, or of those with one status and their images.
+
+        Whether images are included has to be said: servers differ in what they do otherwise.
+        """
+        order: dict[str, JsonValue] = {"dataset_name": dataset.name, "name": name, "format": "pictograph"}
+        if images_of is None:
+            return {**order, "include_images": False}
+        return {**order, "include_images": True, "status_filter": images_of}
 
     def export(self, dataset: str, name: str, *, download: bool = False) -> Request | None:
         """One export of a dataset, both by name; None where that dataset's name cannot be put in a path."""

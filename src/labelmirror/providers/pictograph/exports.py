@@ -4,6 +4,7 @@ Its name is remembered before it is asked for, so that whatever a run leaves beh
 used then: it shows the documents as they were when it was made.
 """
 
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from labelmirror.errors import (
     Rejected,
     RemoteError,
     RoleRefused,
+    TooLarge,
     Unavailable,
 )
 from labelmirror.model.document import JsonObject
@@ -38,6 +40,8 @@ MEMORY = "exports"
 REMOVALS = 3
 #: A download that breaks off is taken up again this often in all.
 DOWNLOAD_TRIES = 4
+#: An archive may take this share of what is free on the disk: what comes out of it needs room too.
+FREE_SHARE = 0.5
 #: Bytes are handed to the writing thread in pieces of this size.
 WRITE_BYTES = 2**20
 
@@ -70,8 +74,9 @@ class Exports:
     size_max_bytes: int
 
     @asynccontextmanager
-    async def archive(self, dataset: Dataset) -> AsyncIterator[IO[bytes]]:
-        """All documents of a dataset as an open ZIP file; the export is gone from the server by then.
+    async def archive(self, dataset: Dataset, images_of: str | None = None) -> AsyncIterator[IO[bytes]]:
+        """All documents of a dataset as an open ZIP file, or those with the status `images_of` together with their images;
+        the export is gone from the server by then.
 
         Call it only where `Dialect.export` has a path for the dataset. Raises RoleRefused or Rejected where this key or
         dataset can have none, and another RemoteError where it failed.
@@ -79,7 +84,7 @@ class Exports:
         await self._remove_left_behind()
         with tempfile.TemporaryFile(dir=self.folder) as file:
             try:
-                await self._fetch(dataset, file)
+                await self._fetch(dataset, images_of, file)
             except Unavailable as error:
                 if error.status is None:
                     raise
@@ -87,21 +92,25 @@ class Exports:
                 raise RemoteError(error.message, status=error.status) from None
             yield file
 
-    async def _fetch(self, dataset: Dataset, file: IO[bytes]) -> None:
+    async def _fetch(self, dataset: Dataset, images_of: str | None, file: IO[bytes]) -> None:
         name = f"labelmirror-{int(self.draw() * 2**48):012x}"
         await self._remember(dataset.name, name)
         try:
-            row = await self._create(dataset, name)
+            row = await self._create(self.dialect.create_export(dataset, name, images_of))
         except (RoleRefused, Rejected):
             await self._forget(dataset.name, name)
             raise
         row = await self._finished(dataset, name, row)
+        free_bytes = (await anyio.to_thread.run_sync(shutil.disk_usage, self.folder)).free
+        if row.file_size is not None and row.file_size > free_bytes * FREE_SHARE:
+            await self._remove(dataset.name, name)
+            raise TooLarge(f"the export has {row.file_size} bytes, and its disk has {free_bytes} left")
         await self._download(dataset, name, row.file_size, file)
         await self._remove(dataset.name, name)
 
-    async def _create(self, dataset: Dataset, name: str) -> wire.ExportRow:
+    async def _create(self, order: JsonObject) -> wire.ExportRow:
         path = f"{API}/exports/"
-        answer = await self.http.api.send("POST", path, body=self.dialect.create_export(dataset, name))
+        answer = await self.http.api.send("POST", path, body=order)
         return answers.read(wire.ExportRow, self.dialect.single(answer, "export", where=path), where=path)
 
     async def _finished(self, dataset: Dataset, name: str, row: wire.ExportRow) -> wire.ExportRow:

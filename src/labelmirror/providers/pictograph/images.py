@@ -15,6 +15,7 @@ from labelmirror.providers import answers
 from labelmirror.providers.pictograph import wire
 from labelmirror.providers.pictograph.dialect import LINK_PAGE, STATUSES, Dialect
 from labelmirror.providers.pictograph.expiry import image_id, leads_to_api, lifetime_s
+from labelmirror.providers.pictograph.packed import PackedImages
 from labelmirror.transport.http import Http
 
 #: Links of an image that were refused, before it is given up.
@@ -52,14 +53,14 @@ class Links:
         self._dialect = dialect
         self._dataset = dataset
         self._clock = clock
-        self._by_status = dataset.images is None or dataset.images > LINK_PAGE
+        self.by_status = dataset.images is None or dataset.images > LINK_PAGE
         self._batches: dict[str | None, _Batch] = {}
 
     async def of(self, image: ListedImage, refused: _Link | None = None) -> _Link | None:
         """A link to an image, other than one that was refused; None if the server gives none."""
-        if self._by_status and image.status not in STATUSES:
+        if self.by_status and image.status not in STATUSES:
             return None
-        status = image.status if self._by_status else None
+        status = image.status if self.by_status else None
         batch = self._batches.setdefault(status, _Batch())
         async with batch.lock:
             expired = batch.good_until_s is not None and self._clock.monotonic_s() >= batch.good_until_s
@@ -91,7 +92,7 @@ class Links:
         items = [item for item in answered if not leads_to_api(item.image_url or "", origin)]
         found = {image_id(item): item.image_url for item in items}
         batch.urls = {image: url for image, url in found.items() if image is not None and url is not None}
-        batch.urls_by_name = {} if self._by_status or len(answered) >= LINK_PAGE else _nameable(items)
+        batch.urls_by_name = {} if self.by_status or len(answered) >= LINK_PAGE else _nameable(items)
         # All links of one answer were signed together.
         first = next(iter(batch.urls.values()), None)
         life_s = None if first is None else lifetime_s(first, self._clock.now_s())
@@ -113,11 +114,14 @@ def _nameable(items: Sequence[wire.LinkItem]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class PictographImages:
-    """The ImageSource of a dataset. Without `links`, and for images that they leave out, the API gives the bytes."""
+    """The ImageSource of a dataset. Images that links leave out come out of exports, where there may be any, and else
+    through the API.
+    """
 
     http: Http
     dialect: Dialect
     links: Links | None
+    packed: PackedImages | None
 
     @asynccontextmanager
     async def open(
@@ -142,5 +146,7 @@ class PictographImages:
                 if left == 0:
                     raise
                 link = await self.links.of(image, refused=link)
+        if self.packed is not None and (stream := await self.packed.open(image)) is not None:
+            return stream
         path = self.dialect.image_bytes(image.id)
         return await stack.enter_async_context(self.http.api.stream(path, offset=offset, validator=validator))

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -39,6 +39,7 @@ from labelmirror.providers.pictograph.dialect import (
 from labelmirror.providers.pictograph.exports import ExportRules, Exports
 from labelmirror.providers.pictograph.format import PictographFormat
 from labelmirror.providers.pictograph.images import Links, PictographImages
+from labelmirror.providers.pictograph.packed import PackedImages
 from labelmirror.providers.pictograph.reading import SingleReads, reading_of
 from labelmirror.providers.pictograph.saving import Saves
 from labelmirror.providers.pictograph.settings import PictographSettings
@@ -241,10 +242,17 @@ class PictographProvider:
 
     @asynccontextmanager
     async def images(self, dataset: Dataset, wanted: int) -> AsyncIterator[ImageSource]:
-        """Bytes of a dataset's images: through links, but a single one through the API, which costs as much."""
+        """Bytes of a dataset's images: through links, but a single one through the API, which costs as much.
+
+        Where one answer cannot have all links, exports may have the images that are left.
+        """
         dialect = await self._dialect()
         links = Links(self._http, dialect, dataset, self._clock) if wanted > 1 else None
-        yield PictographImages(self._http, dialect, links)
+        async with AsyncExitStack() as stack:
+            packed = None
+            if links is not None and links.by_status and _may_export(dialect, dataset):
+                packed = PackedImages(self._exports(dialect), dataset, self._archive_rules, stack)
+            yield PictographImages(self._http, dialect, links, packed)
 
     # --- documents -------------------------------------------------------------------------------------------------
 
@@ -254,7 +262,7 @@ class PictographProvider:
         ways = [SINGLE]
         if dialect.annotation_files(dataset) is not None:
             ways.append(FILES)
-        if dataset.details.get("storage_class") != _COLD and dialect.export(dataset.name, "any") is not None:
+        if _may_export(dialect, dataset):
             ways.append(EXPORT)
         return ways
 
@@ -273,8 +281,8 @@ class PictographProvider:
             async for reading in readings:
                 yield reading
 
-    async def _read_export(self, dialect: Dialect, dataset: Dataset) -> AsyncGenerator[Reading, None]:
-        exports = Exports(
+    def _exports(self, dialect: Dialect) -> Exports:
+        return Exports(
             self._http,
             dialect,
             self._memory,
@@ -284,7 +292,10 @@ class PictographProvider:
             self._export_rules,
             self._archive_rules.size_bytes,
         )
-        async with exports.archive(dataset) as file, aclosing(documents(file, self._archive_rules)) as batches:
+
+    async def _read_export(self, dialect: Dialect, dataset: Dataset) -> AsyncGenerator[Reading, None]:
+        archive = self._exports(dialect).archive(dataset)
+        async with archive as file, aclosing(documents(file, self._archive_rules)) as batches:
             async for batch in batches:
                 for reading in batch:
                     yield reading
@@ -316,6 +327,10 @@ class PictographProvider:
         """Overwrite documents: many in a request where the generation has that, else a request each."""
         dialect = await self._dialect()
         return await Saves(self._http.api, dialect, dataset, self._connections).run(saves)
+
+
+def _may_export(dialect: Dialect, dataset: Dataset) -> bool:
+    return dataset.details.get("storage_class") != _COLD and dialect.export(dataset.name, "any") is not None
 
 
 def _is_meant(dataset: Dataset, ref: DatasetRef) -> bool:
