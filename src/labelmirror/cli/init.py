@@ -111,6 +111,8 @@ def _written(kind: str, server: _Written, dataset: dict[str, str]) -> str:
     lines = [
         "# Written by labelmirror init; config.example.toml of the project explains every setting.",
         "version = 1",
+        # Beside the file: two configurations whose mirrors have one name must not share one memory by accident.
+        'state = "state"',
         "",
         f"[servers.{kind}]",
         *(f"{name} = {_toml(value)}" for name, value in server.items()),
