@@ -54,7 +54,7 @@ LIBRARIES: dict[str, set[str] | None] = {
     "engine": {"anyio"},
     "transport": {"aiohttp", "aiolimiter", "anyio", "yarl", "multidict"},
     "providers": {"pydantic", "pydantic_core", "anyio", "aiohttp", "yarl"},
-    "tree": {"anyio", "aiofiles"},
+    "tree": {"anyio", "aiofiles", "PIL"},
     "state": {"anyio"},
     "snapshots": {"anyio"},
     "ledger": {"anyio", "pydantic"},

@@ -5,7 +5,7 @@ Nothing else knows which database or server is behind a port.
 
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from labelmirror.model.pacing import QuotaRules
 from labelmirror.model.policy import Content, MirrorPolicy, OnConflict, OnRemoteDelete
 from labelmirror.model.snapshot import Access, SnapshotList
 from labelmirror.ports.clock import Clock
+from labelmirror.ports.export import CocoForm, RowsFile
 from labelmirror.ports.provider import DocumentFormat, Provider, ProviderMemory
 from labelmirror.ports.reporter import Reporter
 from labelmirror.ports.snapshots import SnapshotStore
@@ -41,6 +42,7 @@ from labelmirror.transport.concurrency import Gate
 from labelmirror.transport.pacer import Pacer, RunBudget
 from labelmirror.tree.directory import DirectoryTree
 from labelmirror.tree.disk import disk_errors
+from labelmirror.tree.export import rows_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,20 @@ async def open_folder(path: Path, *, make: bool) -> WorkingTree:
         with disk_errors(str(path)):
             await folder.mkdir(parents=True, exist_ok=True)
     return DirectoryTree(path)
+
+
+def coco_form(config: Config, name: str) -> CocoForm:
+    """What puts a mirror's documents into COCO's words. Raises UsageError where nothing does."""
+    kind = config.settings.servers[config.settings.datasets[name].server].kind
+    form = KINDS[kind].coco_form()
+    if form is None:
+        raise UsageError(f"{name}: documents of a {kind} server cannot be put into COCO's words")
+    return form
+
+
+def open_export(path: Path, sections: Sequence[str]) -> AbstractAsyncContextManager[RowsFile]:
+    """A file of lists with these names for other programs, which is there once the block has ended well."""
+    return rows_file(path, sections)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """The laws of WorkingTree. A binding subclasses TreeContract and supplies `tree`, empty, and `person`, who edits in it."""
 
 import hashlib
+import io
 import random
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 import pytest
+from PIL import Image
 
 from labelmirror.errors import TooLarge
 from labelmirror.model.document import JsonObject
@@ -227,6 +229,22 @@ class TreeContract:
         assert await tree.read_summary() == {**head, "images": []}
         await tree.write_summary(head, pages([{"id": "1"}, {"id": "\udfff"}], [], [{"id": "é"}]))
         assert await tree.read_summary() == {**head, "images": [{"id": "1"}, {"id": "\udfff"}, {"id": "é"}]}
+
+    async def test_the_head_of_a_summary_comes_without_its_images(self, tree: WorkingTree) -> None:
+        assert await tree.read_summary_head() is None
+        await tree.write_marker(Marker("store", "m"))
+        head: JsonObject = {"name": "ü", "categories": [{"name": "images"}]}
+        await tree.write_summary(head, pages([{"id": "1"}], [{"id": "2"}]))
+        assert await tree.read_summary_head() == head
+
+    async def test_pictures_tell_their_size_and_nothing_else_does(self, tree: WorkingTree, person: Person) -> None:
+        await tree.write_marker(Marker("store", "m"))
+        for path, form in ((A, "JPEG"), (C, "PNG")):
+            file = io.BytesIO()
+            Image.new("RGB", (7, 5)).save(file, form)
+            person.edit(path, file.getvalue())
+        person.edit(B, b"{}")
+        assert await tree.picture_sizes([A, "images/none.png", C, B]) == [(7, 5), None, (7, 5), None]
 
     async def test_a_folder_laid_out_holds_exactly_what_was_given_last(self, tree: WorkingTree, person: Person) -> None:
         folder = ".labelmirror/held"

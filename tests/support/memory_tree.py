@@ -5,11 +5,14 @@ placements around each file, so that a crash leaves a part of the batch. People 
 """
 
 import hashlib
+import io
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+
+from PIL import Image, UnidentifiedImageError
 
 from labelmirror.errors import TooLarge
 from labelmirror.model.document import JsonObject, JsonValue
@@ -155,6 +158,13 @@ class MemoryTree:
             return None
         return summary if isinstance(summary, dict) else None
 
+    async def read_summary_head(self) -> JsonObject | None:
+        summary = await self.read_summary()
+        return None if summary is None else {key: value for key, value in summary.items() if key != "images"}
+
+    async def picture_sizes(self, paths: Sequence[str]) -> Sequence[tuple[int, int] | None]:
+        return [_picture_size(self.held.files.get(path)) for path in paths]
+
     async def drop_old(self, now_s: float, *, history_s: float, trash_s: float) -> None:
         for versions, age_s in ((self.held.kept, history_s), (self.held.trash, trash_s)):
             for key in [key for key in versions if _began_s(key[0]) < now_s - age_s]:
@@ -269,6 +279,14 @@ def _can_be_resumed(file: _Begun) -> bool:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _picture_size(file: _File | None) -> tuple[int, int] | None:
+    try:
+        with Image.open(io.BytesIO(file.data if file is not None else b"")) as picture:
+            return picture.size
+    except UnidentifiedImageError:
+        return None
 
 
 def _began_s(run: str) -> float:

@@ -16,6 +16,7 @@ from labelmirror.cli.datasets import datasets
 from labelmirror.cli.demo import demo
 from labelmirror.cli.diff import diff
 from labelmirror.cli.doctor import doctor
+from labelmirror.cli.export import export
 from labelmirror.cli.failure import report, tell
 from labelmirror.cli.history import history
 from labelmirror.cli.init import init
@@ -78,6 +79,7 @@ app.command("history")(history)
 app.command("undo")(undo)
 app.command("verify")(verify)
 app.command("repair")(repair)
+app.command("export")(export)
 app.command("backup")(backup)
 app.command("snapshots")(snapshots)
 app.command("restore")(restore)

@@ -10,6 +10,7 @@ from pathlib import Path
 from labelmirror.cli.endings import speaking
 from labelmirror.engine.backup import BackupReport
 from labelmirror.engine.compare import DocumentDiff, HeldDocument
+from labelmirror.engine.export import Exported
 from labelmirror.engine.mirror import image_path
 from labelmirror.engine.snapshots import Judged
 from labelmirror.engine.status import ImageStanding, MirrorStanding
@@ -77,6 +78,21 @@ def failed_shapes(troubles: Iterable[Trouble]) -> Sequence[JsonObject]:
         for trouble in troubles
         if isinstance(trouble, Failed)
     ]
+
+
+def export_shape(path: Path, exported: Exported) -> JsonObject:
+    """The answer of `export`. What was not carried are whole annotations by type, and fields of others."""
+    return {
+        "path": str(path),
+        "images": exported.images,
+        "annotations": exported.annotations,
+        "not_carried": {
+            "annotations": dict(sorted(exported.left_out.items())),
+            "fields": dict(sorted(exported.lost.items())),
+            "image_sizes": exported.sizeless,
+        },
+        "failed": failed_shapes(exported.troubles),
+    }
 
 
 def plan_shape(report: PlanReport) -> JsonObject:

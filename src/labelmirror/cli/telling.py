@@ -5,6 +5,7 @@ Pure: values in, something that rich prints out.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -12,6 +13,7 @@ from rich.text import Text
 from labelmirror.cli.output import printable, table
 from labelmirror.cli.shapes import blind_until_s, time_text
 from labelmirror.engine.backup import BackupReport
+from labelmirror.engine.export import Exported
 from labelmirror.engine.snapshots import Judged
 from labelmirror.engine.status import MirrorStanding, Standing
 from labelmirror.engine.verify import VerifyReport
@@ -129,6 +131,18 @@ def plans(reports: Sequence[PlanReport], *, following: str) -> RenderableType:
         parts.append(Text(f"and {hidden} more; --json has all"))
     next_line = f"next: {following}" if items or lines else "nothing to do"
     return answer(Group(*parts), lines, "" if any(report.error for report in reports) else next_line)
+
+
+def exported(path: Path, found: Exported) -> RenderableType:
+    """What an export wrote, and what it could not carry."""
+    lines = [f"not carried: {count} annotations of type {kind}" for kind, count in sorted(found.left_out.items())]
+    lines += [f"not carried: {name} of {count} annotations" for name, count in sorted(found.lost.items())]
+    if found.sizeless:
+        lines.append(f"not known: width and height of {found.sizeless} images")
+    lines += [f"failed: {trouble.message}" for trouble in found.troubles[:SHOWN]]
+    if len(found.troubles) > SHOWN:
+        lines.append(f"and {len(found.troubles) - SHOWN} more; --json has all")
+    return answer(Text(f"{found.annotations} annotations of {found.images} images in {path}"), lines, "")
 
 
 def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:

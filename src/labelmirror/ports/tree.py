@@ -153,6 +153,14 @@ class WorkingTree(Protocol):
         """What dataset.json holds, None if there is none or it cannot be read."""
         ...
 
+    async def read_summary_head(self) -> JsonObject | None:
+        """The same without "images", however many there are."""
+        ...
+
+    async def picture_sizes(self, paths: Sequence[str]) -> Sequence[tuple[int, int] | None]:
+        """Width and height of pictures as their headers say; None for what is missing or no picture that is known."""
+        ...
+
     async def drop_old(self, now_s: float, *, history_s: float, trash_s: float) -> None:
         """Remove old versions and trash of runs that began longer ago than this; a run's name begins with its UTC time."""
         ...

@@ -11,6 +11,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Final, cast
 
+from labelmirror.ports.export import CocoForm
 from labelmirror.ports.provider import DocumentFormat, Provider
 from labelmirror.providers.coco_annotator.settings import CocoAnnotatorSettings
 from labelmirror.providers.pictograph.settings import PictographSettings
@@ -23,15 +24,23 @@ Builder = Callable[..., AbstractAsyncContextManager[Provider]]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of server. `provider` and `documents` name what opens it and its document format, as "module:name"."""
+    """A kind of server. `provider` and `documents` name what opens it and its document format, as "module:name".
+
+    `coco` names what puts its documents into COCO's words; empty where nothing does.
+    """
 
     settings: type[ServerSettings]
     provider: str
     documents: str
+    coco: str = ""
 
     def builder(self) -> Builder:
         """Import the provider and give the function that opens it."""
         return cast("Builder", _named(self.provider))
+
+    def coco_form(self) -> CocoForm | None:
+        """What puts documents of this kind into COCO's words, if anything does."""
+        return cast("CocoForm", _named(self.coco)) if self.coco else None
 
     def format(self) -> DocumentFormat:
         """How documents of this kind look; needs no server."""
@@ -49,6 +58,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             PictographSettings,
             provider="labelmirror.providers.pictograph.provider:build",
             documents="labelmirror.providers.pictograph.format:PictographFormat",
+            coco="labelmirror.providers.pictograph.coco:coco",
         ),
         "coco-annotator": Kind(
             CocoAnnotatorSettings,

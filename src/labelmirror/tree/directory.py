@@ -15,12 +15,13 @@ import anyio
 import anyio.to_thread
 
 from labelmirror.errors import MarkerMismatch, TooLarge
-from labelmirror.model.document import JsonObject, JsonValue
+from labelmirror.model.document import JsonObject
 from labelmirror.model.rows import FileStat
 from labelmirror.ports.tree import HashedFile, Marker, PartialFile, Placed, Placement
 from labelmirror.tree import files as batches
 from labelmirror.tree.disk import disk_errors
 from labelmirror.tree.folders import Folders, file_stat, split
+from labelmirror.tree.lines import json_line
 from labelmirror.tree.names import HISTORY, MARKER, OURS, PARTIAL, SUMMARY, TEMPORARY, TOPS, TRASH, temporary
 from labelmirror.tree.partial import RESUME_MIN_BYTES, DiskPartial, read_note, remove_partial
 
@@ -30,6 +31,9 @@ _PAGE: Final = 1000
 _CHUNK_BYTES: Final = 2**20
 #: No dataset.json of any use is larger.
 _SUMMARY_LIMIT_BYTES: Final = 2**30
+_HEAD_LIMIT_BYTES: Final = 2**26
+#: How the list of images begins in it.
+_IMAGES: Final = '  "images": ['
 
 
 class DirectoryTree:
@@ -90,11 +94,13 @@ class DirectoryTree:
         with disk_errors(SUMMARY):
             try:
                 async with aiofiles.open(path, "x", encoding="utf-8") as file:
-                    opening = "{\n" + "".join(f"  {_json(key)}: {_json(value)},\n" for key, value in head.items())
-                    await file.write(opening + '  "images": [')
+                    opening = "{\n" + "".join(
+                        f"  {json_line(key)}: {json_line(value)},\n" for key, value in head.items()
+                    )
+                    await file.write(opening + _IMAGES)
                     comma = "\n"
                     async for page in images:
-                        lines = ",\n".join(f"    {_json(image)}" for image in page)
+                        lines = ",\n".join(f"    {json_line(image)}" for image in page)
                         if lines:
                             await file.write(comma + lines)
                             comma = ",\n"
@@ -111,6 +117,12 @@ class DirectoryTree:
         except (ValueError, TooLarge):
             return None
         return summary if isinstance(summary, dict) else None
+
+    async def read_summary_head(self) -> JsonObject | None:
+        return await self._run(_summary_head)
+
+    async def picture_sizes(self, paths: Sequence[str]) -> Sequence[tuple[int, int] | None]:
+        return await self._run(lambda folders: [_picture_size(folders, path) for path in paths])
 
     async def drop_old(self, now_s: float, *, history_s: float, trash_s: float) -> None:
         def work(folders: Folders) -> None:
@@ -193,10 +205,40 @@ def _read(folders: Folders, path: str, limit_bytes: int) -> tuple[bytes, FileSta
     return data, found
 
 
-def _json(value: JsonValue) -> str:
-    """One line of JSON, readable unless a name holds what UTF-8 cannot."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text) else json.dumps(value)
+def _summary_head(folders: Folders) -> JsonObject | None:
+    """What stands before the list of images, which takes a line for each."""
+    opened = folders.open_file(SUMMARY)
+    if opened is None:
+        return None
+    head = b""
+    with os.fdopen(opened, "rb") as file:
+        for line in file:
+            if line.startswith(_IMAGES.encode()):
+                break
+            head += line
+            if len(head) > _HEAD_LIMIT_BYTES:
+                return None
+    try:
+        summary = json.loads(head.rstrip().removesuffix(b",") + b"}")
+    except ValueError:
+        return None
+    return summary if isinstance(summary, dict) else None
+
+
+def _picture_size(folders: Folders, path: str) -> tuple[int, int] | None:
+    opened = folders.open_file(path)
+    if opened is None:
+        return None
+    from PIL import Image, UnidentifiedImageError
+
+    # Only headers are read: no picture is too large for that.
+    Image.MAX_IMAGE_PIXELS = None
+    with disk_errors(path), os.fdopen(opened, "rb") as file:
+        try:
+            with Image.open(file) as picture:
+                return picture.size
+        except (UnidentifiedImageError, ValueError):
+            return None
 
 
 def _replace_if_changed(folders: Folders, name: str, path: str) -> None:
