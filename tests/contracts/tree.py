@@ -244,7 +244,9 @@ class TreeContract:
             Image.new("RGB", (7, 5)).save(file, form)
             person.edit(path, file.getvalue())
         person.edit(B, b"{}")
-        assert await tree.picture_sizes([A, "images/none.png", C, B]) == [(7, 5), None, (7, 5), None]
+        person.edit("images/cut.jpg", b"\xff\xd8\xff\xe0")
+        paths = [A, "images/none.png", C, B, "images/cut.jpg"]
+        assert await tree.picture_sizes(paths) == [(7, 5), None, (7, 5), None, None]
 
     async def test_a_folder_laid_out_holds_exactly_what_was_given_last(self, tree: WorkingTree, person: Person) -> None:
         folder = ".labelmirror/held"

@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from labelmirror.errors import TooLarge
 from labelmirror.model.document import JsonObject, JsonValue
@@ -285,7 +285,7 @@ def _picture_size(file: _File | None) -> tuple[int, int] | None:
     try:
         with Image.open(io.BytesIO(file.data if file is not None else b"")) as picture:
             return picture.size
-    except UnidentifiedImageError:
+    except OSError:
         return None
 
 

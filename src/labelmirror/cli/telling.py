@@ -136,7 +136,7 @@ def plans(reports: Sequence[PlanReport], *, following: str) -> RenderableType:
 def exported(path: Path, found: Exported) -> RenderableType:
     """What an export wrote, and what it could not carry."""
     lines = [f"not carried: {count} annotations of type {kind}" for kind, count in sorted(found.left_out.items())]
-    lines += [f"not carried: {name} of {count} annotations" for name, count in sorted(found.lost.items())]
+    lines += [f"not carried: {name}, {count} times" for name, count in sorted(found.lost.items())]
     if found.sizeless:
         lines.append(f"not known: width and height of {found.sizeless} images")
     lines += [f"failed: {trouble.message}" for trouble in found.troubles[:SHOWN]]

@@ -64,6 +64,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             CocoAnnotatorSettings,
             provider="labelmirror.providers.coco_annotator.provider:build",
             documents="labelmirror.providers.coco_annotator.format:CocoAnnotatorFormat",
+            coco="labelmirror.providers.coco_annotator.coco:coco",
         ),
         "remo": Kind(
             RemoSettings,

@@ -229,7 +229,7 @@ def _picture_size(folders: Folders, path: str) -> tuple[int, int] | None:
     opened = folders.open_file(path)
     if opened is None:
         return None
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     # Only headers are read: no picture is too large for that.
     Image.MAX_IMAGE_PIXELS = None
@@ -237,7 +237,9 @@ def _picture_size(folders: Folders, path: str) -> tuple[int, int] | None:
         try:
             with Image.open(file) as picture:
                 return picture.size
-        except (UnidentifiedImageError, ValueError):
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) is not None:  # the disk's word, not the decoder's
+                raise
             return None
 
 

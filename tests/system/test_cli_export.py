@@ -1,0 +1,152 @@
+"""`export --format coco` as a process: other programs read the file and find what the server holds."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio import to_thread
+from pycocotools import mask  # type: ignore[import-untyped]
+from pycocotools.coco import COCO  # type: ignore[import-untyped]
+
+from labelmirror.standin import StandinOptions, serve
+from labelmirror.standin.coco_annotator import CocoWorld
+from support.cli import Home, drop_annotation, home, labelmirror
+
+
+def rounded(box: list[float]) -> list[float]:
+    return [round(number, 6) for number in box]
+
+
+async def exported(here: Home, *arguments: str) -> tuple[dict[str, Any], COCO]:
+    """Export the mirror without the key, and read the file as a training program does."""
+    ended = await here.run("export", "harbour", "--format", "coco", "--json", *arguments, env={})
+    assert ended.exit_code == 0, ended
+    return ended.answer, COCO(ended.answer["path"])
+
+
+async def test_boxes_polygons_and_points_of_a_pictograph_are_found_by_pycocotools(tmp_path: Path) -> None:
+    async with home(tmp_path, images=24) as here:
+        await here.json("sync")
+        answer, coco = await exported(here)
+        images = list(here.dataset)
+        entries = {entry["id"]: entry for image in images for entry in image.annotations}
+        types = Counter(entry["type"] for entry in entries.values())
+        assert answer["path"] == str(here.folder / "harbour.coco.json")
+        assert (answer["images"], len(coco.imgs)) == (24, 24)
+        assert answer["annotations"] == len(coco.anns) == len(entries) - types["polyline"]
+        assert answer["not_carried"]["annotations"] == {"polyline": types["polyline"]}
+        assert answer["not_carried"]["image_sizes"] == 0
+        assert {row["name"] for row in coco.cats.values()} >= {"boat", "ship", "building", "eye", "lane"}
+        sizes = {row["source_id"]: (row["width"], row["height"]) for row in coco.imgs.values()}
+        assert sizes == {image.id: (image.width, image.height) for image in images}
+        assert all((here.mirror / "images" / row["file_name"]).is_file() for row in coco.imgs.values())
+        for row in coco.anns.values():
+            entry = entries[row["source_id"]]
+            assert coco.cats[row["category_id"]]["name"] == entry["name"]
+            if "bounding_box" in entry:
+                assert row["bbox"] == [entry["bounding_box"][side] for side in "xywh"]
+            if entry["type"] == "polygon":
+                rings = [[point[axis] for point in ring for axis in "xy"] for ring in entry["polygon"]["paths"]]
+                assert row["segmentation"] == rings
+                assert mask.area(coco.annToRLE(row)) > 0
+            if entry["type"] == "keypoint":
+                assert row["keypoints"][:2] == [entry["keypoint"]["x"], entry["keypoint"]["y"]]
+                assert row["num_keypoints"] == 1
+
+
+async def test_an_edit_that_is_not_pushed_yet_is_in_the_file(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        await here.json("sync")
+        before, _ = await exported(here)
+        document = next(path for path in sorted(here.mirror.rglob("*.json")) if _boxes(path))
+        drop_annotation(document)
+        after, _ = await exported(here, "-o", "again.json")
+        assert after["path"] == str(here.folder / "again.json")
+        assert after["annotations"] <= before["annotations"]
+        assert after != before
+
+
+def _boxes(path: Path) -> bool:
+    return any(entry.get("type") == "bbox" for entry in json.loads(path.read_bytes()).get("annotations", ())[-1:])
+
+
+async def test_a_spoilt_document_fails_and_the_others_are_exported(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        await here.json("sync")
+        total = (await exported(here))[0]["images"]
+        document = min((here.mirror / "annotations").rglob("*.json"))
+        document.write_text("{")
+        answer = await here.json("export", "harbour", "--format", "coco", exit_code=1)
+        assert answer["images"] == total - 1
+        (failed,) = answer["failed"]
+        assert document.name in failed["message"]
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        ("harbour/out.json", "the mirror harbour"),
+        ("harbour/images/out.json", "the mirror harbour"),
+        ("state/out.json", "the state"),
+        ("link/out.json", "the mirror harbour"),
+        ("nowhere/out.json", "not there"),
+        ("harbour", "is a folder"),
+    ],
+)
+async def test_a_file_among_those_of_the_program_is_refused(tmp_path: Path, output: str, problem: str) -> None:
+    async with home(tmp_path) as here:
+        await here.json("sync")
+        (here.folder / "link").symlink_to(here.mirror)
+        files = sorted(here.folder.rglob("*.json"))
+        ended = await here.run("export", "harbour", "--format", "coco", "-o", output)
+        assert (ended.exit_code, problem in ended.stderr) == (2, True), ended
+        assert sorted(here.folder.rglob("*.json")) == files
+
+
+async def test_the_dataset_of_a_coco_annotator_comes_back_as_the_server_would_export_it(tmp_path: Path) -> None:
+    async with serve(StandinOptions(kind="coco-annotator", images=16)) as standin:
+        assert standin.login is not None
+        lines = [
+            "version = 1",
+            'state = "state"',
+            'ledger = "ledger.db"',
+            "[servers.acme]",
+            'kind = "coco-annotator"',
+            f'url = "{standin.url}"',
+            f'user = "{standin.login.user}"',
+            'password = { env = "PASSWORD" }',
+            "[datasets.harbour]",
+            'server = "acme"',
+            'name = "harbour"',
+            'path = "harbour"',
+        ]
+        (tmp_path / "labelmirror.toml").write_text("\n".join(lines) + "\n")
+        env = {"PASSWORD": standin.login.password}
+        ended = await to_thread.run_sync(lambda: labelmirror("sync", "--json", cwd=tmp_path, env=env))
+        assert ended.exit_code == 0, ended
+        world = standin.world_as(CocoWorld)
+    # The server is gone.
+    command = ("export", "harbour", "--format", "coco", "--json")
+    ended = await to_thread.run_sync(lambda: labelmirror(*command, cwd=tmp_path))
+    assert ended.exit_code == 0, ended
+    coco = COCO(ended.answer["path"])
+    images = world.images_of(world.dataset("harbour"))
+    entries = {entry.id: entry for image in images for entry in world.annotations_of(image)}
+    assert {int(row["source_id"]): (row["width"], row["height"]) for row in coco.imgs.values()} == {
+        image.id: (image.width, image.height) for image in images
+    }
+    assert {row["source_id"] for row in coco.anns.values()} == set(entries)
+    names = [world.categories[number].name for number in world.dataset("harbour").categories]
+    assert [coco.cats[number]["name"] for number in sorted(coco.cats)] == names
+    for row in coco.anns.values():
+        entry = entries[row["source_id"]]
+        assert coco.cats[row["category_id"]]["name"] == world.categories[entry.category_id or 0].name
+        assert row["segmentation"] == entry.segmentation
+        assert row.get("keypoints", []) == entry.keypoints
+        if entry.isbbox:
+            assert rounded(row["bbox"]) == rounded(entry.bbox)
+            assert row["area"] == entry.area
+    person = next(row for row in coco.cats.values() if row["name"] == "person")
+    assert (person["keypoints"], person["skeleton"]) == (["head", "hand", "foot"], [[1, 2], [2, 3]])
