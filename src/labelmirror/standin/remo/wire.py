@@ -357,7 +357,10 @@ def marked(mark: Mark) -> dict[str, Any]:
 
 
 def annotation_info(chosen: AnnotationSet, row: Row | None) -> list[dict[str, Any]]:
-    """Everything that a set says about an image: its objects by name as text, or its classes by name."""
+    """Everything that a set says about an image: its objects by name as text, or its classes by name.
+
+    Of several objects in one place only the first shows.
+    """
     if row is None:
         return []
     if chosen.task is Task.CLASSIFICATION:
@@ -365,7 +368,10 @@ def annotation_info(chosen: AnnotationSet, row: Row | None) -> list[dict[str, An
             marked(mark) | ({} if mark.score is None else {"score": mark.score})
             for mark in sorted(row.marks, key=lambda mark: mark.name)
         ]
-    return [_object(each) for each in sorted(row.objects, key=lambda each: each.name)]
+    shown: dict[Points, Object] = {}
+    for each in sorted(row.objects, key=lambda each: each.name):
+        shown.setdefault(each.points, each)
+    return [_object(each) for each in shown.values()]
 
 
 def _object(each: Object) -> dict[str, Any]:
