@@ -198,6 +198,12 @@ class InvalidDocument(LabelmirrorError):
         self.line = line
 
 
+class PlanOutdated(LabelmirrorError):
+    """Something that an item of a kept plan names has moved since the plan was made: the item is left alone."""
+
+    code = "plan_outdated"
+
+
 class DiskError(LabelmirrorError):
     """The disk is full, read-only, or failed."""
 

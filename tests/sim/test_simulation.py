@@ -225,7 +225,7 @@ def test_a_planted_bug_is_caught(bug: Callable[[], Iterator[None]]) -> None:
         return False
 
     with bug():  # type: ignore[attr-defined]  # contextmanager functions, parametrised
-        assert any(caught(seed) for seed in range(300)), "300 worlds did not notice"
+        assert any(caught(seed) for seed in range(1000)), "1000 worlds did not notice"
 
 
 def test_a_world_is_the_same_each_time_it_is_lived() -> None:

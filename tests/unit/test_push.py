@@ -6,11 +6,11 @@ import anyio
 import pytest
 
 from labelmirror.engine.compare import diff, held_documents
-from labelmirror.engine.cycle import CycleOptions, Directions, sync
+from labelmirror.engine.cycle import CycleOptions, sync
 from labelmirror.engine.resolve import take, undo
 from labelmirror.model.document import JsonObject
 from labelmirror.model.keys import DocumentKey
-from labelmirror.model.policy import MirrorPolicy, OnConflict
+from labelmirror.model.policy import Directions, MirrorPolicy, OnConflict
 from labelmirror.model.report import MirrorOutcome, MirrorReport
 from labelmirror.model.saving import Save, SaveOutcome, WishKind
 from labelmirror.model.trouble import Failed, Held, HoldReason
@@ -499,6 +499,7 @@ async def held_by_a_merge() -> Bench:
 
 async def test_what_could_not_be_merged_stays_held_in_a_run_that_only_pulls() -> None:
     bench = await held_by_a_merge()
+    bench.clock.at_s += 60.0
     report = await sync(bench.mirror, CycleOptions(directions=Directions.PULL))
     assert (held(report), report.documents.held) == ([HoldReason.BOTH_EDITED], 1)
     (document,) = await held_documents(bench.mirror)

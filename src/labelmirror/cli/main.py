@@ -7,6 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 from labelmirror import __version__
+from labelmirror.cli.apply import apply
 from labelmirror.cli.backup import backup
 from labelmirror.cli.config_check import check
 from labelmirror.cli.config_show import show
@@ -68,6 +69,7 @@ config_app.command("show")(show)
 app.command("demo")(demo)
 app.command("datasets")(datasets)
 app.command("plan")(plan)
+app.command("apply")(apply)
 app.command("sync")(sync)
 app.command("status")(status)
 app.command("diff")(diff)

@@ -7,6 +7,17 @@ import typer
 
 from labelmirror.errors import UsageError
 
+
+def duration(text: str) -> timedelta:
+    """An option's value such as "30s", "10m" or "1h30m". Raises typer.BadParameter."""
+    from labelmirror.providers.forms import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 #: One mirror by name.
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The mirror.")]
 
@@ -20,15 +31,28 @@ Names = Annotated[
     list[str] | None, typer.Argument(metavar="NAME", help="Mirrors; all if none is named.", show_default=False)
 ]
 
+#: Time to wait for another run of the same mirror.
+Wait = Annotated[
+    timedelta | None,
+    typer.Option(parser=duration, metavar="TIME", help='Wait so long ("10m") for another run.', show_default=False),
+]
 
-def duration(text: str) -> timedelta:
-    """An option's value such as "30s", "10m" or "1h30m". Raises typer.BadParameter."""
-    from labelmirror.providers.forms import parse_duration
+BudgetRequests = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Send at most N requests to servers.", show_default=False)
+]
 
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+BudgetTime = Annotated[
+    timedelta | None,
+    typer.Option(parser=duration, metavar="TIME", help='End after so long ("30m").', show_default=False),
+]
+
+AllowDeletes = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Consent to N images going to the trash.", show_default=False)
+]
+
+AllowChanges = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Consent to N documents changing.", show_default=False)
+]
 
 
 def moment_s(text: str, now_s: float) -> float:

@@ -1,8 +1,9 @@
 """Runs over several mirrors, one after another: what one meets never keeps the next from its turn."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -38,20 +39,29 @@ class Allowance:
 UNBOUNDED: Final = Allowance()
 
 
+def allowance(requests: int | None, time: timedelta | None) -> Allowance:
+    """An allowance as options give it."""
+    return Allowance(requests, time.total_seconds() if time is not None else None)
+
+
 async def sync_all(
-    call: Call, names: Sequence[str], options: CycleOptions, allowance: Allowance, stop: Stop, *, wait_s: float
+    call: Call,
+    shop: Workshop,
+    wanted: Mapping[str, CycleOptions],
+    allowed: Allowance,
+    stop: Stop,
+    *,
+    wait_s: float,
 ) -> ExitCode:
-    """Sync each mirror and answer. A request to stop, or the end of the allowed time, ends the run in good order."""
-    with open_shop(call) as shop:
-        mirrors = chosen(shop.config, list(names))
-        async with _ending_in_time(shop, stop, allowance.time_s) as end:
-            reports: list[MirrorReport] = []
-            for name in mirrors:
-                spent = sum(report.traffic.api for report in reports)
-                left = None if allowance.requests is None else max(0, allowance.requests - spent)
-                remaining = replace(allowance, requests=left)
-                run = partial(cycle.sync, options=replace(options, stop=end))
-                reports.append(await run_one(shop, name, run, end, wait_s=wait_s, allowance=remaining))
+    """Sync these mirrors and answer. A request to stop, or the end of the allowed time, ends the run in good order."""
+    async with _ending_in_time(shop, stop, allowed.time_s) as end:
+        reports: list[MirrorReport] = []
+        for name, options in wanted.items():
+            spent = sum(report.traffic.api for report in reports)
+            left = None if allowed.requests is None else max(0, allowed.requests - spent)
+            remaining = replace(allowed, requests=left)
+            run = partial(cycle.sync, options=replace(options, stop=end))
+            reports.append(await run_one(shop, name, run, end, wait_s=wait_s, allowed=remaining))
     return answer_with_runs(call, reports, stop)
 
 
@@ -99,7 +109,7 @@ async def run_one(
     end: anyio.Event,
     *,
     wait_s: float = 0.0,
-    allowance: Allowance = UNBOUNDED,
+    allowed: Allowance = UNBOUNDED,
 ) -> MirrorReport:
     """A run over one mirror. It heeds the end itself; waiting for the lock or for a key is cut off here."""
     if end.is_set():
@@ -116,7 +126,7 @@ async def run_one(
         nonlocal begun, report
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(cut_off, tasks.cancel_scope)
-            budget = budget_of(allowance.requests, allowance.time_s)
+            budget = budget_of(allowed.requests, allowed.time_s)
             async with open_mirror(shop, name, wait_s=wait_s, budget=budget) as mirror:
                 begun = True
                 report = await run(mirror)

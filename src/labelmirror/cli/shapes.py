@@ -298,12 +298,11 @@ def _forecast_shape(forecast: Forecast) -> JsonObject:
 
 def _item_shape(item: PlanItem) -> JsonObject:
     """A document's line names the document, an image's line the image; the other path is null."""
-    is_image = item.path.startswith("images/")
     return {
         "id": item.key.image,
         "set": item.key.set or None,
-        "document_path": None if is_image else item.path,
-        "image_path": item.path if is_image else None,
+        "document_path": None if item.of_image else item.path,
+        "image_path": item.path if item.of_image else None,
         "action": item.action,
     }
 

@@ -1,15 +1,17 @@
 """`labelmirror sync`."""
 
-from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labelmirror.cli.frame import Call, command
-from labelmirror.cli.options import Names, duration
+from labelmirror.cli.options import AllowChanges, AllowDeletes, BudgetRequests, BudgetTime, Names, Wait
 from labelmirror.cli.plan import answer_with_plans
 from labelmirror.cli.signals import run_stoppable
 from labelmirror.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from labelmirror.cli.signals import Stop
 
 
 @command
@@ -22,28 +24,18 @@ def sync(
     full_check: Annotated[
         bool, typer.Option("--full-check", help="Find edits that listings cannot show, such as a moved box, now.")
     ] = False,
-    wait: Annotated[
-        timedelta | None,
-        typer.Option(parser=duration, metavar="TIME", help='Wait so long ("10m") for another run.', show_default=False),
-    ] = None,
-    budget_requests: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Send at most N requests to servers.", show_default=False)
-    ] = None,
-    budget_time: Annotated[
-        timedelta | None,
-        typer.Option(parser=duration, metavar="TIME", help='End after so long ("30m").', show_default=False),
-    ] = None,
-    allow_deletes: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Consent to N images going to the trash.", show_default=False)
-    ] = None,
-    allow_changes: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Consent to N documents changing.", show_default=False)
-    ] = None,
+    wait: Wait = None,
+    budget_requests: BudgetRequests = None,
+    budget_time: BudgetTime = None,
+    allow_deletes: AllowDeletes = None,
+    allow_changes: AllowChanges = None,
 ) -> ExitCode:
     """Bring mirrors in step with their servers. Does only what is left to do, and can be stopped at any time."""
-    from labelmirror.cli.runs import Allowance, sync_all
-    from labelmirror.engine.cycle import CycleOptions, Directions
-    from labelmirror.model.policy import Consent
+    from labelmirror.app import chosen
+    from labelmirror.cli.runs import allowance, sync_all
+    from labelmirror.cli.shop import open_shop
+    from labelmirror.engine.cycle import CycleOptions
+    from labelmirror.model.policy import Consent, Directions
 
     if pull_only and push_only:
         raise UsageError("--pull-only and --push-only exclude each other")
@@ -53,5 +45,10 @@ def sync(
     wait_s = wait.total_seconds() if wait else 0.0
     if dry_run:
         return answer_with_plans(call, names or [], options, wait_s=wait_s)
-    allowance = Allowance(budget_requests, budget_time.total_seconds() if budget_time is not None else None)
-    return run_stoppable(lambda stop: sync_all(call, names or [], options, allowance, stop, wait_s=wait_s))
+
+    async def work(stop: "Stop") -> ExitCode:
+        with open_shop(call) as shop:
+            wanted = dict.fromkeys(chosen(shop.config, names or []), options)
+            return await sync_all(call, shop, wanted, allowance(budget_requests, budget_time), stop, wait_s=wait_s)
+
+    return run_stoppable(work)

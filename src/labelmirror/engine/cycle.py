@@ -5,11 +5,10 @@ sides again and the same table says what is left.
 """
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 import anyio
 
-from labelmirror.engine.compare import lay_out_held
+from labelmirror.engine.agreed import refuse_outdated, still_troubled
 from labelmirror.engine.look import Seen, look
 from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import Mirror, Run, image_path
@@ -17,50 +16,33 @@ from labelmirror.engine.pull import pull_documents, report_documents
 from labelmirror.engine.push import Pushing
 from labelmirror.engine.retire import retire
 from labelmirror.engine.rows import document_pages, image_pages
-from labelmirror.engine.runs import new_run, outcome_of, run_error, stoppable
+from labelmirror.engine.runs import new_run, outcome_of, record_troubles, run_error, stoppable
 from labelmirror.engine.summary import write_summary
 from labelmirror.engine.transfer import pull_images
 from labelmirror.errors import (
     LabelmirrorError,
 )
-from labelmirror.model.actions import ImageAction, PlanItem
+from labelmirror.model.actions import Agreed, ImageAction
 from labelmirror.model.keys import DocumentKey
-from labelmirror.model.policy import Consent
+from labelmirror.model.policy import Consent, Directions, MirrorPolicy
 from labelmirror.model.report import MirrorReport, PlanReport, Window
 from labelmirror.model.rows import MirrorFacts
 from labelmirror.model.trouble import Held, Stage
 from labelmirror.planning.classify import Outcome
 from labelmirror.planning.guard import Tally, check
-from labelmirror.planning.plan import plan_document, plan_image
+from labelmirror.planning.plan import WAITING, carries_out, document_item, image_item, plan_document, plan_image
 from labelmirror.planning.strategy import forecast
 
 #: Failures here mean that the server may not have been seen whole; a document that a person broke says nothing of that.
 SERVER_STAGES = frozenset({Stage.LIST, Stage.PULL})
 
 
-class Directions(Enum):
-    """Which ways a run goes."""
-
-    BOTH = "both"
-    PULL = "pull"
-    PUSH = "push"
-
-    @property
-    def pushes(self) -> bool:
-        """Whether edits are carried to the server."""
-        return self is not Directions.PULL
-
-    @property
-    def pulls(self) -> bool:
-        """Whether changes are brought here."""
-        return self is not Directions.PUSH
-
-
 @dataclass(frozen=True, slots=True)
 class CycleOptions:
     """What is asked of this one run. Without `retire` nothing is moved to the trash.
 
-    `stop`, once set, ends the run: what is in hand is finished and recorded for GRACE_S, the rest is left.
+    `stop`, once set, ends the run: what is in hand is finished and recorded for GRACE_S, the rest is left. `agreed` are
+    items of an earlier plan: nothing else is done, and nothing of which the world moved.
     """
 
     full_check: bool = False
@@ -68,6 +50,7 @@ class CycleOptions:
     directions: Directions = Directions.BOTH
     stop: anyio.Event | None = None
     consent: Consent = field(default_factory=Consent)
+    agreed: Agreed | None = None
 
 
 async def sync(mirror: Mirror, options: CycleOptions) -> MirrorReport:
@@ -93,8 +76,14 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     await check_marker(mirror)
     await mirror.tree.drop_leftovers()
     seen = await look(
-        run, full_check=options.full_check, move_files=True, finish_saves=options.directions.pushes and options.retire
+        run,
+        full_check=options.full_check,
+        move_files=options.agreed is None,
+        finish_saves=options.directions.pushes and options.retire,
+        agreed=options.agreed,
     )
+    if options.agreed is not None:
+        await refuse_outdated(run, seen.look, options.agreed)
     tally = seen.tally if seen.tally is not None else await _tally(mirror, seen)
     report.refused = check(tally, options.consent)
     report.images.total = tally.selected_images
@@ -143,15 +132,15 @@ async def _finish(run: Run, seen: Seen, window: Window) -> None:
     now_s = mirror.clock.now_s()
     facts = await mirror.state.facts()
     summary = await write_summary(mirror, seen.dataset, facts.summary)
-    await mirror.state.set_troubles(run.troubles)
-    await lay_out_held(mirror, [trouble for trouble in run.troubles if isinstance(trouble, Held)])
+    agreed = seen.look.agreed
+    await record_troubles(mirror, run.troubles if agreed is None else await still_troubled(run, agreed))
     checked_fully = seen.full_check and seen.look.complete and not any(f.stage in SERVER_STAGES for f in run.failures)
     await mirror.state.set_facts(
         replace(
             with_window(facts, window),
             dataset_id=seen.dataset.id,
             dataset_name=seen.dataset.name,
-            last_sync_s=now_s,
+            last_sync_s=now_s if agreed is None else facts.last_sync_s,
             last_full_check_s=seen.look.started_s if checked_fully else facts.last_full_check_s,
             summary=summary,
             safety_level=seen.capabilities.safety_level,
@@ -175,14 +164,15 @@ async def plan(mirror: Mirror, options: CycleOptions) -> PlanReport:
     try:
         await check_marker(mirror, claim=False)
         seen = await look(run, full_check=options.full_check, move_files=False, finish_saves=False)
-        tally = await _tally(mirror, seen, report)
+        report.store_id = (await mirror.state.facts()).store_id
+        tally = await _tally(mirror, seen, report, options.directions)
         report.refused = check(tally, options.consent)
         report.strategy = "+".join(("listing", *seen.ways))
         report.forecast = forecast(
             images=report.pull_images,
-            image_bytes=tally.image_bytes,
+            image_bytes=tally.image_bytes if options.directions.pulls else 0,
             image_batch=seen.capabilities.image_batch,
-            pushes=report.push + report.merge if mirror.policy.push else 0,
+            pushes=report.push + report.merge,
             save_batch=seen.capabilities.save_batch,
             quota=mirror.provider.quota(),
         )
@@ -193,27 +183,38 @@ async def plan(mirror: Mirror, options: CycleOptions) -> PlanReport:
     return report
 
 
-async def _tally(mirror: Mirror, seen: Seen, report: PlanReport | None = None) -> Tally:
-    """Go over all rows once and count what will happen; with a report, list it item by item too."""
-    tally = Tally()
+async def _tally(
+    mirror: Mirror, seen: Seen, report: PlanReport | None = None, directions: Directions = Directions.BOTH
+) -> Tally:
+    """Go over all rows once and count what will happen; with a report, list what a run in these directions does."""
+    tally, policy = Tally(), mirror.policy
     async for images in image_pages(mirror.state):
         for row in images:
-            decided = plan_image(row, seen.look, mirror.policy)
+            decided = plan_image(row, seen.look, policy)
             tally.add_image(decided)
-            if report is not None and decided.action not in {ImageAction.NOTHING, ImageAction.UNKNOWN} and row.record:
-                report.items.append(PlanItem(DocumentKey(row.id), row.record.path, decided.action.value))
-    if mirror.policy.content.annotations:
+            if report is not None and carries_out(decided.action, policy, directions):
+                report.items += [item] if (item := image_item(decided)) is not None else []
+    if policy.content.annotations:
         async for documents in document_pages(mirror.state):
             for document in documents:
-                planned = plan_document(document, seen.look, mirror.policy)
+                planned = plan_document(document, seen.look, policy)
                 tally.add_document(planned)
-                if report is not None and planned.outcome not in {Outcome.IN_STEP, Outcome.UNKNOWN}:
-                    report.items.append(PlanItem(document.key, document.path, planned.outcome.value))
+                told = planned.outcome in WAITING or carries_out(planned.outcome, policy, directions)
+                if report is not None and told:
+                    report.items.append(document_item(planned))
     if report is not None:
-        report.pull_images = tally.image_actions[ImageAction.PULL] + tally.image_actions[ImageAction.REPLACE]
-        report.retire = tally.image_actions[ImageAction.RETIRE]
-        report.pull_documents = tally.outcomes[Outcome.PULL]
-        report.push = tally.outcomes[Outcome.PUSH]
-        report.merge = tally.outcomes[Outcome.MERGE]
-        report.hold = tally.outcomes[Outcome.HOLD]
+        _count(report, tally, policy, directions)
     return tally
+
+
+def _count(report: PlanReport, tally: Tally, policy: MirrorPolicy, directions: Directions) -> None:
+    """Put the numbers of what a run in these directions does into its report."""
+    actions, outcomes = tally.image_actions, tally.outcomes
+    if directions.pulls:
+        report.pull_images = actions[ImageAction.PULL] + actions[ImageAction.REPLACE]
+        report.retire = actions[ImageAction.RETIRE]
+        report.pull_documents = outcomes[Outcome.PULL]
+    if directions.pushes and policy.push:
+        report.push = outcomes[Outcome.PUSH]
+        report.merge = outcomes[Outcome.MERGE]
+    report.hold = outcomes[Outcome.HOLD]

@@ -14,6 +14,7 @@ from labelmirror.engine.rows import image_pages
 from labelmirror.engine.scan import scan_strays, scanned_documents, scanned_images
 from labelmirror.engine.settle import settle_open_saves
 from labelmirror.errors import GuardRefused
+from labelmirror.model.actions import Agreed
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import (
@@ -46,11 +47,13 @@ class Seen:
     ways: tuple[str, ...]
 
 
-async def look(run: Run, *, full_check: bool, move_files: bool, finish_saves: bool = True) -> Seen:
+async def look(
+    run: Run, *, full_check: bool, move_files: bool, finish_saves: bool = True, agreed: Agreed | None = None
+) -> Seen:
     """Look at server and files. `full_check` reads every document whose listing shows no strong sign of its content.
 
     Without `move_files` an image that was renamed on the server keeps its place for now. `finish_saves` sends again what a
-    save that was cut off left half done.
+    save that was cut off left half done. With `agreed` only what that names is read: such a look is no full check.
     """
     mirror = run.mirror
     now_s = mirror.clock.now_s()
@@ -63,10 +66,11 @@ async def look(run: Run, *, full_check: bool, move_files: bool, finish_saves: bo
     checked_s, synced_s = (
         None if then is None or then > now_s else then for then in (facts.last_full_check_s, facts.last_sync_s)
     )
-    due = checked_s is None or now_s - checked_s >= mirror.policy.full_check_every_s
+    overdue = checked_s is None or now_s - checked_s >= mirror.policy.full_check_every_s
+    fully = agreed is None and (full_check or overdue)
     await place_sets(run, dataset)
     await recover(run, move_files=move_files)
-    complete, pages = await _list_unless_unchanged(run, dataset, facts, anew=full_check or due)
+    complete, pages = await _list_unless_unchanged(run, dataset, facts, anew=fully)
     confirmed = await _confirm_absent(run, dataset, pages) if complete else frozenset()
     looked = Look(
         started_s=now_s,
@@ -75,11 +79,12 @@ async def look(run: Run, *, full_check: bool, move_files: bool, finish_saves: bo
         absent_sets=await _absent_sets(run, dataset),
         distrust_before_s=distrust_before_s(
             now_s=now_s,
-            full_check=full_check or due,
+            full_check=fully,
             last_sync_s=synced_s,
             every_s=mirror.policy.full_check_every_s,
         ),
         categories=frozenset(str(row["name"]) for row in dataset.categories if "name" in row) or None,
+        agreed=agreed,
     )
     unsettled = await settle_open_saves(run, dataset, may_send=finish_saves)
     looked = replace(looked, unsettled=unsettled, alarms=await mirror.state.journal.alarms())
@@ -88,7 +93,7 @@ async def look(run: Run, *, full_check: bool, move_files: bool, finish_saves: bo
     tally = await _scan(run, reading)
     ways = await reading.read()
     await mirror.state.set_facts(replace(await mirror.state.facts(), last_look_s=now_s))
-    return Seen(looked, tally if reading.needed == 0 else None, dataset, capabilities, full_check or due, ways)
+    return Seen(looked, tally if reading.needed == 0 else None, dataset, capabilities, fully, ways)
 
 
 async def _recognise(run: Run, facts: MirrorFacts, dataset: Dataset) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from labelmirror.engine.agreed import OUTDATED
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.scan import read_local
@@ -218,6 +219,13 @@ class Pushing:
         mirror, row, documents = self.run.mirror, edit.row, self.run.mirror.format
         assert reading.data is not None
         assert reading.digest is not None
+        planned = self.looked.agreed.documents.get(row.key) if self.looked.agreed is not None else None
+        if planned is not None and reading.digest != planned.sides.remote:
+            message = (
+                f"{row.path}: {planned.action} was not done: since the plan was made, the server's version changed"
+            )
+            self.run.fail(row.key, image_path(row.place), Stage.PUSH, OUTDATED, message)
+            return None
         await mirror.state.add_readings([(reading, None)], mirror.clock.now_s())
         former = await self._former(edit.wish)
         agreed = documents.parse(held) if held is not None else None

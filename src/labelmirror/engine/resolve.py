@@ -6,18 +6,16 @@ from functools import partial
 
 import anyio
 
-from labelmirror.engine.compare import lay_out_held
 from labelmirror.engine.cycle import with_window
 from labelmirror.engine.look import look
 from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import Mirror, Run
 from labelmirror.engine.push import Pushing, Wish
-from labelmirror.engine.runs import new_run, outcome_of, run_error, stoppable
+from labelmirror.engine.runs import new_run, outcome_of, record_troubles, run_error, stoppable
 from labelmirror.errors import LabelmirrorError, UsageError
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.report import MirrorReport
 from labelmirror.model.saving import SaveRecord, WishKind
-from labelmirror.model.trouble import Held
 
 
 async def take(mirror: Mirror, key: DocumentKey, kind: WishKind, stop: anyio.Event | None = None) -> MirrorReport:
@@ -76,6 +74,4 @@ async def conclude(run: Run, report: MirrorReport, pushing: Pushing, granted: Ab
     report.window = pushing.window
     await mirror.state.set_facts(with_window(await mirror.state.facts(), pushing.window))
     left = [each for each in await mirror.state.troubles() if DocumentKey(each.id, each.set) not in granted]
-    troubles = [*left, *run.troubles]
-    await mirror.state.set_troubles(troubles)
-    await lay_out_held(mirror, [trouble for trouble in troubles if isinstance(trouble, Held)])
+    await record_troubles(mirror, [*left, *run.troubles])

@@ -1,11 +1,12 @@
 """How runs begin and end: their names, requests to stop, and what an end is called."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import anyio
 
+from labelmirror.engine.compare import lay_out_held
 from labelmirror.engine.mirror import Mirror, Run
 from labelmirror.errors import (
     BudgetSpent,
@@ -18,7 +19,7 @@ from labelmirror.errors import (
     Unavailable,
 )
 from labelmirror.model.report import MirrorOutcome, MirrorReport, RunError
-from labelmirror.model.trouble import Failed, Held
+from labelmirror.model.trouble import Failed, Held, Trouble
 
 #: A run that is asked to end has this long to finish what it has in hand.
 GRACE_S = 5.0
@@ -71,6 +72,12 @@ def outcome_of(report: MirrorReport) -> MirrorOutcome:
     if any(isinstance(trouble, Failed) for trouble in report.troubles):
         return MirrorOutcome.PARTIAL
     return MirrorOutcome.SYNCED
+
+
+async def record_troubles(mirror: Mirror, troubles: Sequence[Trouble]) -> None:
+    """Let these be what is left undone, and what of them is held be laid out to be read."""
+    await mirror.state.set_troubles(troubles)
+    await lay_out_held(mirror, [trouble for trouble in troubles if isinstance(trouble, Held)])
 
 
 @asynccontextmanager

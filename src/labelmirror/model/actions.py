@@ -1,5 +1,6 @@
 """What a plan says of single documents and images, and of a whole mirror."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -22,12 +23,50 @@ class ImageAction(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Sides:
+    """What a plan saw on the three sides of one item, each as a digest; None: absent there."""
+
+    base: str | None = None
+    local: str | None = None
+    remote: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanItem:
-    """One line of a plan, as people and `plan --json` see it. `action` is an outcome's or image action's name."""
+    """One line of a plan. `action` is an outcome's or image action's name, `path` tells a document from its image.
+
+    What `waits` is for a person: a run only tells of it.
+    """
 
     key: DocumentKey
     path: str
     action: str
+    sides: Sides = Sides()
+    waits: bool = False
+
+    @property
+    def of_image(self) -> bool:
+        """Whether this is about the bytes of an image; else about a document."""
+        return self.path.startswith("images/")
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """Items of a plan that was made before. They alone are carried out, and only while all that they name stands still."""
+
+    documents: Mapping[DocumentKey, PlanItem]
+    images: Mapping[str, PlanItem]
+
+    @classmethod
+    def on(cls, items: Iterable[PlanItem]) -> "Agreed":
+        """Agreement on these items."""
+        documents, images = dict[DocumentKey, PlanItem](), dict[str, PlanItem]()
+        for item in items:
+            if item.of_image:
+                images[item.key.image] = item
+            else:
+                documents[item.key] = item
+        return cls(documents, images)
 
 
 @dataclass(frozen=True, slots=True)

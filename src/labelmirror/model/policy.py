@@ -22,6 +22,24 @@ class Content(Enum):
         return self is not Content.IMAGES
 
 
+class Directions(Enum):
+    """Which ways a run goes."""
+
+    BOTH = "both"
+    PULL = "pull"
+    PUSH = "push"
+
+    @property
+    def pushes(self) -> bool:
+        """Whether edits are carried to the server."""
+        return self is not Directions.PULL
+
+    @property
+    def pulls(self) -> bool:
+        """Whether changes are brought here."""
+        return self is not Directions.PUSH
+
+
 class OnConflict(Enum):
     """What happens to a document that both sides changed and that does not merge cleanly; HOLD does not even merge."""
 

@@ -101,3 +101,4 @@ class PlanReport:
     refused: Refusal | None = None
     troubles: list[Trouble] = field(default_factory=list)
     error: RunError | None = None
+    store_id: str = ""

@@ -78,6 +78,8 @@ class Tally:
         self.base_documents += 1
         self.base_annotations += sum(row.base.counts.values())
         self.base_categories.update(row.base.counts)
+        if plan.outcome is Outcome.UNKNOWN:
+            return
         local = local_side(row)
         self.changed_here += isinstance(local, str) and local != row.base.digest
         self.changed_there += isinstance(plan.remote.side, str) and plan.remote.side != row.base.digest

@@ -5,14 +5,14 @@ page by page. So the memory of a plan does not grow with the dataset, and a dry 
 left out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from labelmirror.model.actions import ImageAction
-from labelmirror.model.document import Counts
+from labelmirror.model.actions import Agreed, ImageAction, PlanItem, Sides
+from labelmirror.model.document import Counts, digest_of
 from labelmirror.model.keys import DocumentKey
-from labelmirror.model.policy import MirrorPolicy, OnConflict, OnRemoteDelete
+from labelmirror.model.policy import Directions, MirrorPolicy, OnConflict, OnRemoteDelete
 from labelmirror.model.remote import Token
-from labelmirror.model.rows import DocumentRow, ImageCondition, ImageRow, RemoteSeen
+from labelmirror.model.rows import Base, DocumentRow, ImageCondition, ImageRow, RemoteSeen
 from labelmirror.model.trouble import HoldReason
 from labelmirror.planning.classify import Outcome, Side, Verdict, Void, classify
 
@@ -41,6 +41,8 @@ class Look:
     absent_sets: frozenset[str] = frozenset()
     #: Documents with a save of ours whose end is not known: what the server shows may be half of it.
     unsettled: frozenset[DocumentKey] = frozenset()
+    #: What alone is to be done in this run; None: whatever the rows need.
+    agreed: Agreed | None = None
 
 
 def distrust_before_s(*, now_s: float, full_check: bool, last_sync_s: float | None, every_s: float) -> float:
@@ -75,14 +77,24 @@ def remote_view(row: DocumentRow, look: Look) -> RemoteView:
     if seen is not None and seen.read_digest is not None and _reading_holds(seen, look):
         return RemoteView(seen.read_digest, seen.read_counts or {}, read=True, needs_reading=False)
     if base is not None and seen is not None and _token_holds(base.token, seen.token, base.checked_at_s, look):
-        return RemoteView(base.digest, base.counts, read=False, needs_reading=False)
-    return RemoteView(Void.UNKNOWN, {}, read=False, needs_reading=True)
+        if not _read_otherwise(seen, base):
+            return RemoteView(base.digest, base.counts, read=False, needs_reading=False)
+        if seen.read_digest is not None and local_side(row) not in {base.digest, seen.read_digest}:
+            # Both sides moved, as was read before a save that was not sent. Nothing is done on that without another look.
+            return RemoteView(seen.read_digest, seen.read_counts or {}, read=False, needs_reading=False)
+    concerned = look.agreed is None or row.key in look.agreed.documents
+    return RemoteView(Void.UNKNOWN, {}, read=False, needs_reading=concerned)
 
 
 def _reading_holds(seen: RemoteSeen, look: Look) -> bool:
     if seen.read_at_s is None:
         return False
     return seen.read_at_s >= look.started_s or _token_holds(seen.read_token, seen.token, seen.read_at_s, look)
+
+
+def _read_otherwise(seen: RemoteSeen, base: Base) -> bool:
+    """Whether the server was seen to hold something else than base since that was last checked."""
+    return seen.read_digest not in {None, base.digest} and (seen.read_at_s or 0.0) > base.checked_at_s
 
 
 def _token_holds(then: Token | None, now: Token | None, read_at_s: float, look: Look) -> bool:
@@ -123,7 +135,22 @@ class DocumentPlan:
 
 
 def plan_document(row: DocumentRow, look: Look, policy: MirrorPolicy) -> DocumentPlan:
-    """Decide about one document."""
+    """Decide about one document. Outside of what was agreed on, and where that moved, nothing is to be done."""
+    plan = _plan_document(row, look, policy)
+    if look.agreed is None or plan.outcome is Outcome.IN_STEP or _is_agreed(plan, look.agreed):
+        return plan
+    return replace(plan, verdict=Verdict(Outcome.UNKNOWN))
+
+
+def _is_agreed(plan: DocumentPlan, agreed: Agreed) -> bool:
+    if plan.outcome in WAITING:
+        # Somebody's work in a document keeps the files of an image that was to go, and that must be told.
+        item = agreed.images.get(plan.row.key.image)
+        return item is not None and item.action in {ImageAction.RETIRE.value, ImageAction.KEEP.value}
+    return agreed.documents.get(plan.row.key) == document_item(plan)
+
+
+def _plan_document(row: DocumentRow, look: Look, policy: MirrorPolicy) -> DocumentPlan:
     remote = remote_view(row, look)
     selected = not row.listed or policy.selects(row.status)
     if not selected:
@@ -186,7 +213,10 @@ class ImagePlan:
 def plan_image(row: ImageRow, look: Look, policy: MirrorPolicy) -> ImagePlan:
     """Decide about the bytes of one image. Images are only ever pulled."""
     selected = row.listed is not None and policy.selects(row.listed.status)
-    return ImagePlan(row, _image_action(row, look, policy, selected=selected), selected)
+    plan = ImagePlan(row, _image_action(row, look, policy, selected=selected), selected)
+    if look.agreed is None or plan.action is ImageAction.NOTHING or image_item(plan) == look.agreed.images.get(row.id):
+        return plan
+    return replace(plan, action=ImageAction.UNKNOWN)
 
 
 def _image_action(row: ImageRow, look: Look, policy: MirrorPolicy, *, selected: bool) -> ImageAction:
@@ -206,3 +236,63 @@ def _image_action(row: ImageRow, look: Look, policy: MirrorPolicy, *, selected: 
 
 def _other_bytes(recorded: int | None, announced: int | None) -> bool:
     return recorded is not None and announced is not None and recorded != announced
+
+
+# --- items: plans that are kept, and agreed on ---------------------------------------------------------------------------
+
+#: Outcomes that a run only tells of.
+WAITING = frozenset({Outcome.HOLD, Outcome.LOCAL_ONLY, Outcome.INVALID})
+
+_PUSHES = frozenset({Outcome.PUSH, Outcome.MERGE})
+_PULLS = frozenset({Outcome.PULL, Outcome.ADOPT, Outcome.RETIRE, Outcome.FORGET})
+_FILES = frozenset({ImageAction.PULL, ImageAction.REPLACE, ImageAction.RETIRE, ImageAction.KEEP})
+
+
+def carries_out(action: Outcome | ImageAction, policy: MirrorPolicy, directions: Directions) -> bool:
+    """Whether a run that goes these ways does something where this is planned."""
+    if action in _PUSHES:
+        return policy.push and directions.pushes
+    return directions.pulls and (action in _PULLS or action in _FILES)
+
+
+def document_item(plan: DocumentPlan) -> PlanItem:
+    """A document's line in a plan; its sides are digests of documents."""
+    row = plan.row
+    base = row.base.digest if row.base is not None else None
+    local, remote = (None if isinstance(side, Void) else side for side in (local_side(row), plan.remote.side))
+    return PlanItem(row.key, row.path, plan.outcome.value, Sides(base, local, remote), plan.outcome in WAITING)
+
+
+def image_item(plan: ImagePlan) -> PlanItem | None:
+    """An image's line in a plan, None before it has a place.
+
+    Its sides are SHA-256 of the bytes that were placed and of those that are here (of the file's stat where those are
+    others), and the digest of what the listing says of it.
+    """
+    record, listed = plan.row.record, plan.row.listed
+    if record is None:
+        return None
+    here: str | None = None
+    if record.condition is ImageCondition.INTACT:
+        here = record.sha256
+    elif record.condition is ImageCondition.DAMAGED and record.stat is not None:
+        here = digest_of([record.stat.size_bytes, record.stat.mtime_ns, record.stat.ctime_ns, record.stat.inode])
+    there = None
+    if listed is not None:
+        there = digest_of([listed.status, listed.size_bytes])
+    return PlanItem(DocumentKey(plan.row.id), record.path, plan.action.value, Sides(record.sha256, here, there))
+
+
+def why_outdated(planned: PlanItem, now: PlanItem | None) -> str:
+    """What became of an item since it was planned, for whoever asks why it was left alone."""
+    if now is None:
+        return "it is not on record any more"
+    if now.action == Outcome.UNKNOWN.value:
+        return "what the server holds of it is not known now"
+    if now.action in {Outcome.IN_STEP.value, ImageAction.NOTHING.value}:
+        return "there is nothing left to do"
+    if now.path != planned.path:
+        return f"its place is {now.path} now"
+    words = (("base", "what both sides agreed on"), ("local", "the file here"), ("remote", "the server's version"))
+    moved = [word for side, word in words if getattr(planned.sides, side) != getattr(now.sides, side)]
+    return f"{' and '.join(moved)} changed" if moved else f"it would be {now.action} now, not {planned.action}"
