@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from labelmirror.engine.agreed import OUTDATED
 from labelmirror.engine.cycle import CycleOptions, plan, sync
+from labelmirror.errors import PlanOutdated
 from labelmirror.model.actions import Agreed, PlanItem
 from labelmirror.model.document import JsonObject
 from labelmirror.model.policy import Consent, Directions, MirrorPolicy
@@ -112,7 +112,7 @@ async def test_an_item_of_which_a_side_moved_is_refused_and_the_others_are_done(
         annotations(bench, number).append({**THEIRS, "id": "later"})
     server, file = on_server(bench, number), bench.tree.files()[bench.document(number)]
     report = await applied(bench, items)
-    assert failed(report) == [(f"{number:03}", OUTDATED)]
+    assert failed(report) == [(f"{number:03}", PlanOutdated.code)]
     assert report.outcome is MirrorOutcome.PARTIAL
     assert (on_server(bench, number), bench.tree.files()[bench.document(number)]) == (server, file)
     assert report.images.retired == 1
@@ -128,7 +128,7 @@ async def test_a_move_that_no_listing_shows_is_met_before_the_save() -> None:
     nudge(bench.provider.images_by_id["000"])
     report = await applied(bench, items)
     (failure,) = [each for each in report.troubles if isinstance(each, Failed)]
-    assert (failure.code, failure.stage) == (OUTDATED, Stage.PUSH)
+    assert (failure.code, failure.stage) == (PlanOutdated.code, Stage.PUSH)
     assert on_server(bench, 0) == {"000-0", "000-1", "000-2"}
 
 
@@ -138,7 +138,7 @@ async def test_a_plan_that_was_carried_out_is_not_carried_out_again() -> None:
     await applied(bench, items)
     files, saves = bench.tree.files(), len(await bench.state.journal.saves())
     report = await applied(bench, items)
-    assert {code for _, code in failed(report)} == {OUTDATED}
+    assert {code for _, code in failed(report)} == {PlanOutdated.code}
     assert len(failed(report)) == len(items)
     assert (bench.tree.files(), len(await bench.state.journal.saves())) == (files, saves)
 
@@ -173,7 +173,7 @@ async def test_a_mirror_that_does_not_push_any_more_refuses_the_pushes_of_a_plan
     add_here(bench, 0)
     items = await planned(bench)
     bench.policy = replace(bench.policy, push=False)
-    assert failed(await applied(bench, items)) == [("000", OUTDATED)]
+    assert failed(await applied(bench, items)) == [("000", PlanOutdated.code)]
     assert on_server(bench, 0) == {"000-0", "000-1", "000-2"}
 
 

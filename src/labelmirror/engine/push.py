@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from labelmirror.engine.agreed import OUTDATED
+from labelmirror.engine.agreed import refuse
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.scan import read_local
@@ -221,10 +221,7 @@ class Pushing:
         assert reading.digest is not None
         planned = self.looked.agreed.documents.get(row.key) if self.looked.agreed is not None else None
         if planned is not None and reading.digest != planned.sides.remote:
-            message = (
-                f"{row.path}: {planned.action} was not done: since the plan was made, the server's version changed"
-            )
-            self.run.fail(row.key, image_path(row.place), Stage.PUSH, OUTDATED, message)
+            refuse(self.run, planned, image_path(row.place), "the server's version changed", Stage.PUSH)
             return None
         await mirror.state.add_readings([(reading, None)], mirror.clock.now_s())
         former = await self._former(edit.wish)
