@@ -50,6 +50,7 @@ class TestGettingIn:
                 await client.ask("POST", path, token=None, data=given),
             ):
                 assert answer.json == {"key": client.standin.key}
+                assert answer.headers["Set-Cookie"].startswith("sessionid=")
             refused = await client.ask("POST", path, token=None, json={**given, "password": "x"})
             assert refused.status == 400
             assert refused.json == {"non_field_errors": ["Unable to log in with provided credentials."]}
@@ -188,6 +189,13 @@ class TestImages:
                 waiting += [f"{row['folder']['id']}/" for row in level if row["folder"]]
                 found += [row["image"]["id"] for row in level if row["image"]]
             assert sorted(found) == sorted(client.harbour.images)
+
+    async def test_contents_break_where_a_page_begins_right_at_their_end(self) -> None:
+        async with remo_client() as client:
+            path = f"{UI}/datasets/1/contents/"
+            count = (await client.get(path)).json["count"]
+            assert brief(await client.get(path, offset=count)) == HTML_500
+            assert (await client.get(path, offset=count + 1)).json["results"] == []
 
     async def test_an_image_deleted_is_gone_everywhere(self) -> None:
         async with remo_client() as client:
@@ -346,9 +354,10 @@ class TestSaving:
             assert brief(await client.save(client.boxes, client.first, body)) == HTML_500
             assert await client.read(client.boxes, client.first) == before
 
-    async def test_a_class_name_that_is_too_long_leaves_half_a_save(self) -> None:
+    @pytest.mark.parametrize("mark", [{"name": "c" * 256}, {"name": "Boat", "questionable": "x"}])
+    async def test_a_class_that_only_the_database_refuses_leaves_half_a_save(self, mark: dict[str, Any]) -> None:
         async with remo_client() as client:
-            sent = [box("A"), box("B", 5, 6, 7, 8, classes=("c" * 256,)), box("C", 9, 9, 1, 1)]
+            sent = [box("A"), {**box("B", 5, 6, 7, 8), "classes": [mark]}, box("C", 9, 9, 1, 1)]
             assert brief(await client.save(client.boxes, client.first, {"objects": sent})) == HTML_500
             info = (await client.read(client.boxes, client.first))["annotation_info"]
             assert [(entry["name"], len(entry["classes"])) for entry in info] == [("A", 1), ("B", 0)]

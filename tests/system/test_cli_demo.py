@@ -6,12 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from labelmirror.standin import KINDS
 from support.cli import environment, labelmirror
 
 
-def test_it_mirrors_pushes_an_edit_and_finds_the_other_one_and_can_be_run_again(tmp_path: Path) -> None:
-    for _ in range(2):
-        ended = labelmirror("demo", "--images", "10", "--json", cwd=tmp_path)
+@pytest.mark.parametrize(("kind", "runs"), [(kind, 1 + (kind == "pictograph")) for kind in KINDS])
+def test_it_mirrors_pushes_an_edit_finds_the_other_one_and_can_be_run_again(
+    tmp_path: Path, kind: str, runs: int
+) -> None:
+    for _ in range(runs):
+        ended = labelmirror("demo", "--kind", kind, "--images", "10", "--json", cwd=tmp_path)
         assert ended.exit_code == 0, ended
         (mirror,) = ended.answer["mirrors"]
         assert mirror["outcome"] == "synced"

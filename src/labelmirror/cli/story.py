@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ from labelmirror.engine.cycle import CycleOptions
 from labelmirror.engine.status import ImageStanding, MirrorStanding, status
 from labelmirror.errors import DiskError, ExitCode, UsageError
 from labelmirror.model.report import MirrorReport
-from labelmirror.standin import Standin, StandinError, StandinOptions, serve
+from labelmirror.standin import Colleague, Standin, StandinError, StandinOptions, serve
 from labelmirror.telemetry.logs import Masker
 
 #: The mirror's name, and that of its folder.
@@ -119,8 +119,8 @@ async def tell_story(call: Call, kind: str, images: int, folder: Path) -> ExitCo
 
 async def _play(stage: Stage, standin: Standin, narrator: Narrator, folder: Path) -> Told:
     """All acts but the last."""
-    world = standin.world
-    total = len(next(iter(world.datasets.values())))
+    colleague = standin.colleague
+    total = colleague.image_count()
     narrator.step(f"A server with {total} annotated images")
     narrator.say(f"A stand-in for {standin.kind} listens at {standin.url}; its configuration is {folder / CONFIG}")
 
@@ -135,43 +135,52 @@ async def _play(stage: Stage, standin: Standin, narrator: Narrator, folder: Path
     if first.error is not None:
         return Told((first,), await stage.standing())
 
-    mine, theirs = _two_annotated((await stage.standing()).images, standin)
+    mine, theirs = _two_annotated((await stage.standing()).images, colleague)
     document = folder / MIRROR / mine.document_path
     before, after = await to_thread.run_sync(_edit, document)
     narrator.step("Two people edit")
     narrator.say(f"You: {mine.document_path} ({before} annotations, now {after})")
-    world.move_geometry(theirs.id, by=2)
+    colleague.move_geometry(theirs.id, theirs.set)
     narrator.say(f"Somebody else, on the server: moves one shape in {theirs.name} of {theirs.directory or '/'}")
 
     narrator.step("An ordinary sync")
     second = await stage.sync(full_check=False)
     narrator.say(f"It cost {_requests(second)}, and pushed {second.documents.pushed} document:")
-    narrator.say(f"{mine.name} on the server: {before} annotations, now {world.image(mine.id).annotation_count}.")
+    now = colleague.annotation_count(mine.id, mine.set)
+    narrator.say(f"{mine.name} on the server: {before} annotations, now {now}.")
     narrator.say("It was read again just before it was saved, and once more after it: nobody's work was overwritten.")
     narrator.say("Changed your mind? labelmirror history lists every save, labelmirror undo takes one back.")
+    if second.documents.pulled:
+        narrator.say("It found the document that the server changed as well:")
+        _tell_of_pulled(narrator, theirs, second)
+        return Told((first, second), await stage.standing())
     narrator.say("The shape that was moved shows in no listing; once a day, or when asked to, a full check finds it:")
 
     narrator.step("A sync with --full-check")
     last = await stage.sync(full_check=True)
     narrator.say(f"It cost {_requests(last)}, and found {last.documents.pulled} document that the server changed:")
-    narrator.say(f"{theirs.document_path}: the new version is here,")
-    narrator.say(f"the old one is .labelmirror/history/{last.run}/{theirs.document_path}")
+    _tell_of_pulled(narrator, theirs, last)
     return Told((first, second, last), await stage.standing())
 
 
-def _two_annotated(images: list[ImageStanding], standin: Standin) -> tuple[ImageStanding, ImageStanding]:
-    """The first two images, by path, that have annotations."""
+def _tell_of_pulled(narrator: Narrator, theirs: ImageStanding, report: MirrorReport) -> None:
+    narrator.say(f"{theirs.document_path}: the new version is here,")
+    narrator.say(f"the old one is .labelmirror/history/{report.run}/{theirs.document_path}")
+
+
+def _two_annotated(images: list[ImageStanding], colleague: Colleague) -> tuple[ImageStanding, ImageStanding]:
+    """The first two documents, by path, that have annotations."""
     annotated = [
         image
         for image in sorted(images, key=lambda image: image.document_path)
-        if standin.world.image(image.id).annotation_count > 0
+        if colleague.annotation_count(image.id, image.set) > 0
     ]
     return annotated[0], annotated[1]
 
 
 def _requests(report: MirrorReport) -> str:
     api, storage = report.traffic.api, report.traffic.storage
-    return f"{api} requests of the quota" + (f" (files: {storage}, which are free)" if storage else "")
+    return f"{api} requests" + (f" of the quota (files: {storage}, which are free)" if storage else "")
 
 
 def _edit(document: Path) -> tuple[int, int]:
@@ -205,8 +214,8 @@ def _clear(folder: Path) -> None:
 
 
 def _configure(folder: Path, standin: Standin) -> Path:
-    """Write the configuration, for its owner's eyes only: the key is in it."""
-    dataset = next(iter(standin.world.datasets.values())).name
+    """Write the configuration, for its owner's eyes only: the key, or the password, is in it."""
+    access = asdict(standin.login) if standin.login else {"key": standin.key}
     lines = [
         _FIRST_LINE,
         "version = 1",
@@ -216,11 +225,11 @@ def _configure(folder: Path, standin: Standin) -> Path:
         "[servers.demo]",
         f"kind = {json.dumps(standin.kind)}",
         f"url = {json.dumps(standin.url)}",
-        f"key = {json.dumps(standin.key)}",
+        *(f"{name} = {json.dumps(value)}" for name, value in access.items()),
         "",
         f"[datasets.{MIRROR}]",
         'server = "demo"',
-        f"name = {json.dumps(dataset)}",
+        f"name = {json.dumps(standin.colleague.dataset)}",
         f"path = {json.dumps(MIRROR)}",
         "push = true",
     ]

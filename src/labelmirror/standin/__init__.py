@@ -13,13 +13,14 @@ from labelmirror.standin.options import Role, StandinOptions, WindowKind
 from labelmirror.standin.record import RequestRecord
 from labelmirror.standin.registry import BUILDERS
 from labelmirror.standin.server import Standin, serve
-from labelmirror.standin.service import Login
+from labelmirror.standin.service import Colleague, Login
 from labelmirror.standin.world import Dataset, Image, World
 
 KINDS = tuple(BUILDERS)
 
 __all__ = [
     "KINDS",
+    "Colleague",
     "Dataset",
     "Fault",
     "FaultKind",

@@ -19,7 +19,7 @@ from labelmirror.standin.links import LinkSigner
 from labelmirror.standin.options import Role, StandinOptions
 from labelmirror.standin.record import RequestLog
 from labelmirror.standin.registry import builder
-from labelmirror.standin.service import Ground, Login, Service
+from labelmirror.standin.service import Colleague, Ground, Login, Service
 from labelmirror.standin.world import World
 
 _SHUTDOWN_S = 0.2
@@ -30,7 +30,8 @@ class Standin:
     """A running stand-in server, for a test or a demonstration to look into and to steer.
 
     `url` is the API's address and `storage_url` that of the host that signed links lead to. `key` works, with the
-    role of the options; so do the keys that `add_key` gives. `login` is for servers that people log in to. What the
+    role of the options; so do the keys that `add_key` gives. `login` is for servers that people log in to; `colleague` is
+    somebody else who edits the sample dataset. What the
     server holds may be looked at and changed: `world` is a Pictograph's, `world_as` gives that of any kind. `requests`
     is the log; `faults`, `quota` and `clock` may be changed at any time, and `pages`, what listings answered, cleared.
     """
@@ -40,6 +41,7 @@ class Standin:
         self.storage_url = backstage.origins[Origin.STORAGE]
         self.kind = backstage.options.kind
         self.login: Login | None = service.login
+        self.colleague: Colleague = service.colleague
         self.requests: RequestLog = backstage.log
         self.faults: FaultPlan = backstage.faults
         self.quota: Quota = backstage.quota

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from labelmirror.standin.clock import ServerClock
 from labelmirror.standin.exchange import Dialect, Key, Route
@@ -33,6 +34,26 @@ class Login:
     password: str
 
 
+class Colleague(Protocol):
+    """Somebody else at work on the sample dataset of a server, for demonstrations.
+
+    Images and annotation sets are named by their ids as text; a server without annotation sets takes any for one.
+    """
+
+    @property
+    def dataset(self) -> str:
+        """The name of the sample dataset."""
+
+    def image_count(self) -> int:
+        """How many images it has."""
+
+    def annotation_count(self, image: str, annotation_set: str) -> int:
+        """How many annotations the server holds of an image."""
+
+    def move_geometry(self, image: str, annotation_set: str) -> None:
+        """Shift an annotation of an image a little to the right, where there is one."""
+
+
 def _nothing() -> None:
     """End nothing."""
 
@@ -41,12 +62,13 @@ def _nothing() -> None:
 class Service:
     """A kind of server, ready to be served.
 
-    `world` is whatever this kind holds. `files` is what its storage host serves, `login` how people get in where they
+    `world` is whatever this kind holds, `colleague` who else works on it. `files` is what its storage host serves, `login` how people get in where they
     need more than a key. Idle connections are closed after `keep_alive_s`. `close` ends what runs beside the server.
     """
 
     world: object
     dialect: Dialect
+    colleague: Colleague
     files: tuple[Route, ...] = ()
     login: Login | None = None
     keep_alive_s: float = 3_600.0

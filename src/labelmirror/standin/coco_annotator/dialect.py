@@ -9,6 +9,7 @@ from labelmirror.standin.coco_annotator import wire
 from labelmirror.standin.coco_annotator.annotations import AnnotationRoutes
 from labelmirror.standin.coco_annotator.annotator import AnnotatorRoutes
 from labelmirror.standin.coco_annotator.categories import CategoryRoutes
+from labelmirror.standin.coco_annotator.colleague import CocoColleague
 from labelmirror.standin.coco_annotator.datasets import DatasetRoutes
 from labelmirror.standin.coco_annotator.desk import COOKIE, DONE, Desk, body_of, refusal
 from labelmirror.standin.coco_annotator.exports import ExportRoutes
@@ -32,7 +33,13 @@ def build(ground: Ground) -> Service:
     world = sample_world(ground.clock, ground.options)
     desk = Desk(ground.options, ground.clock, world, f"{ground.options.seed} sessions".encode())
     login = Login(ADMIN, world.users[ADMIN].password)
-    return Service(world=world, dialect=CocoAnnotator(desk), login=login, keep_alive_s=KEEP_ALIVE_S)
+    return Service(
+        world=world,
+        dialect=CocoAnnotator(desk),
+        colleague=CocoColleague(world),
+        login=login,
+        keep_alive_s=KEEP_ALIVE_S,
+    )
 
 
 class CocoAnnotator:

@@ -11,6 +11,7 @@ from labelmirror.standin.exchange import Call, Key, Refusal, Reply, Route
 from labelmirror.standin.faults import nearest
 from labelmirror.standin.options import Role
 from labelmirror.standin.pictograph.archives import ArchiveRoutes
+from labelmirror.standin.pictograph.colleague import PictographColleague
 from labelmirror.standin.pictograph.datasets import DatasetRoutes
 from labelmirror.standin.pictograph.desk import Desk
 from labelmirror.standin.pictograph.documents import DocumentRoutes
@@ -44,7 +45,13 @@ def build(ground: Ground) -> Service:
     exports = Exports(options, ground.clock, wire, ground.folder)
     storage = Storage(ground.clock, ground.signer, world, exports.stored)
     desk = Desk(generation, options, ground.clock, world, wire, storage, exports)
-    return Service(world=world, dialect=Pictograph(desk, ground.keys), files=storage.routes(), close=exports.close)
+    return Service(
+        world=world,
+        dialect=Pictograph(desk, ground.keys),
+        colleague=PictographColleague(world),
+        files=storage.routes(),
+        close=exports.close,
+    )
 
 
 class Pictograph:

@@ -7,7 +7,7 @@ from labelmirror.standin.exchange import Call, Handler, Memory, Reply, Route
 from labelmirror.standin.remo import wire
 from labelmirror.standin.remo.annotations import NOTHING
 from labelmirror.standin.remo.desk import Desk, lacking, members, number
-from labelmirror.standin.remo.door import Access, broken, gone
+from labelmirror.standin.remo.door import Access, Malformed, broken
 from labelmirror.standin.remo.model import Folder, Image
 from labelmirror.standin.remo.rendering import thumbnail
 
@@ -28,8 +28,8 @@ class DatasetRoutes:
             route("datasets.list", "GET", f"{_UI}/", self._list, Access.STATED),
             route("datasets.get", "GET", f"{one}/", self._get, Access.STATED),
             route("datasets.create", "POST", "/api/dataset/", self._create, Access.STATED),
-            route("datasets.change", "PATCH", f"{_USER}/", self._change),
-            route("datasets.delete", "DELETE", f"{_USER}/", self._delete),
+            route("datasets.change", "PATCH", f"{_USER}/", self._change, Access.STATED),
+            route("datasets.delete", "DELETE", f"{_USER}/", self._delete, Access.STATED),
             route("images.list", "GET", "/api/v1/sdk/datasets/{dataset}/images/", self._list_all, Access.STATED),
             route("images.page", "GET", f"{one}/images/", self._page),
             route("images.get", "GET", one + "/images/{image}/", self._image),
@@ -101,11 +101,10 @@ class DatasetRoutes:
 
     async def _create_folder(self, call: Call) -> Reply:
         dataset, wanted = self._desk.dataset(call), members(call)
-        parent = None
-        if wanted.get("parent_folder_id") is not None:
-            parent = dataset.folders.get(wanted["parent_folder_id"])
-            if parent is None:
-                raise gone()
+        if not wanted.get("name"):
+            absent = "This field may not be blank." if "name" in wanted else "This field is required."
+            raise Malformed({"name": [absent]})
+        parent = dataset.folders.get(wanted.get("parent_folder_id", -1))
         folder = self._desk.world.add_folder(dataset, str(wanted["name"]), parent)
         return Reply(wire.created_folder(dataset, folder), 201)
 

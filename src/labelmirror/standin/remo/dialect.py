@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from labelmirror.standin.exchange import Call, Key, Memory, Refusal, Reply, Route
 from labelmirror.standin.remo import door
 from labelmirror.standin.remo.annotations import AnnotationRoutes
+from labelmirror.standin.remo.colleague import RemoColleague
 from labelmirror.standin.remo.datasets import DatasetRoutes, FileRoutes
 from labelmirror.standin.remo.desk import Desk, members
 from labelmirror.standin.remo.door import Access, Door, Malformed
@@ -35,7 +36,7 @@ def build(ground: Ground) -> Service:
         seed=options.seed,
     )
     desk = Desk(world, Door(ground.keys, world))
-    return Service(world=world, dialect=Remo(desk, ground.keys), login=LOGIN)
+    return Service(world=world, dialect=Remo(desk, ground.keys), colleague=RemoColleague(world), login=LOGIN)
 
 
 class Remo:
@@ -63,7 +64,7 @@ class Remo:
             *known,
             *(route("not_allowed", "*", pattern, self._not_allowed, Access.OPEN) for pattern in patterns),
             *(Route("slash_missing", "*", each[:-1], self._redirect, None, open=True) for each in _slashed(patterns)),
-            route("page", "*", "/{page:.*}", self._page, Access.OPEN),
+            route("page", "*", "/{page:.*}", self._page, Access.PAGE),
         )
 
     def secret(self, headers: Mapping[str, str]) -> str | None:
@@ -96,11 +97,15 @@ class Remo:
 
     async def _log_in(self, call: Call) -> Reply:
         given = members(call)
-        if not given.get("password"):
+        if "password" not in given:
             raise Malformed({"password": ["This field is required."]})
+        if given["password"] == "":
+            raise Malformed({"password": ["This field may not be blank."]})
+        if "@" not in given.get("email", "@"):
+            raise Malformed({"email": ["Enter a valid email address."]})
         if (given.get("email"), given["password"]) != (LOGIN.user, LOGIN.password) or not self._keys[0].active:
             raise Malformed({"non_field_errors": ["Unable to log in with provided credentials."]})
-        return Reply({"key": self._keys[0].secret})
+        return self._desk.door.logged_in(Reply({"key": self._keys[0].secret}))
 
     async def _not_allowed(self, call: Call) -> Reply:
         raise Refusal(405, "detail", f'Method "{call.method}" not allowed.')

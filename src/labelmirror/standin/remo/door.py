@@ -25,7 +25,8 @@ _HTML = "text/html"
 class Access(Enum):
     """What an operation asks of those who come without credentials."""
 
-    OPEN = auto()  # nothing
+    PAGE = auto()  # nothing, and a wrong token is as good as none
+    OPEN = auto()  # nothing, but a token that is sent must be right
     STATED = auto()  # it refuses them with 401
     HIDDEN = auto()  # it says that there is nothing
 
@@ -88,17 +89,26 @@ class Door:
 
         return serve
 
+    def open_session(self) -> str:
+        """A new session, which ends the one before."""
+        self._session = self._world.token()
+        return self._session
+
+    def logged_in(self, reply: Reply) -> Reply:
+        """The answer to a login: it brings a session, asked for or not."""
+        return _with_cookie(reply, _session(self.open_session()))
+
     async def _serve(self, call: Call, handler: Handler, access: Access) -> Reply:
         cookie = _session_cookie(call)
         if cookie is not None:
             reply = await self._answer(call, handler, access, admitted=cookie == self._session)
-            return reply if cookie == self._session else _with_cookie(reply, _ENDED)
-        mine = self._session = self._world.token()
+            return reply if cookie == self._session or "Set-Cookie" in reply.headers else _with_cookie(reply, _ENDED)
+        mine = self.open_session()
         await asyncio.sleep(OPENING_S)
         reply = await self._answer(call, handler, access, admitted=True)
         if self._session != mine:
             return html(400, "Bad Request")
-        return _with_cookie(reply, f"sessionid={mine}; HttpOnly; Max-Age=1209600; Path=/; SameSite=Lax")
+        return _with_cookie(reply, _session(mine))
 
     async def _answer(self, call: Call, handler: Handler, access: Access, *, admitted: bool) -> Reply:
         try:
@@ -109,6 +119,8 @@ class Door:
 
     def _check(self, call: Call, access: Access, *, admitted: bool) -> None:
         """Raise Refusal for a wrong token wherever it is sent, and for none where one is needed."""
+        if access is Access.PAGE:
+            return
         token = secret(call.headers)
         if token == "":
             raise Refusal(401, "detail", "Invalid token header. No credentials provided.")
@@ -124,6 +136,10 @@ class Door:
 def _session_cookie(call: Call) -> str | None:
     cookies = http.cookies.SimpleCookie(call.headers.get("Cookie", ""))
     return cookies["sessionid"].value if "sessionid" in cookies else None
+
+
+def _session(name: str) -> str:
+    return f"sessionid={name}; HttpOnly; Max-Age=1209600; Path=/; SameSite=Lax"
 
 
 def _with_cookie(reply: Reply, cookie: str) -> Reply:

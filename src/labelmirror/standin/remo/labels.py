@@ -99,6 +99,8 @@ class SetRoutes:
 
     async def _delete_class(self, call: Call) -> Reply:
         chosen = self._desk.set(call)
+        if not call.params["class"].isdecimal():
+            raise Refusal(400, "error", f"Class id - {call.params['class']}, not a valid id")
         try:
             self._desk.world.drop_class(chosen, number(call, "class"))
         except KeyError as error:

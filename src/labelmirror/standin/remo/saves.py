@@ -32,16 +32,16 @@ def wanted(body: Any, task: Task) -> Wanted:
         raise broken()
     status = _status(body)
     new_classes = not body.get("skip_new_classes", False)
-    if task is Task.CLASSIFICATION:
-        entries = body.get("classes", [])
-        errors = _class_errors(entries)
-        if errors:
-            raise Malformed(errors)
-        marks = tuple(_mark(entry, scored=True) for entry in entries)
-        return Wanted(marks=marks, status=status or Status.NOT_ANNOTATED, new_classes=new_classes)
     entries = body.get("objects", [])
     if not isinstance(entries, list | dict | str):
         raise broken()
+    if task is Task.CLASSIFICATION:
+        given = body.get("classes", [])
+        errors = _class_errors(given)
+        if errors:
+            raise Malformed(errors)
+        marks = tuple(_mark(entry, scored=True) for entry in given)
+        return Wanted(marks=marks, status=status or Status.NOT_ANNOTATED, new_classes=new_classes)
     objects = [entry for entry in entries if isinstance(entry, dict)]
     if len(objects) != len(entries):
         raise broken()
