@@ -149,12 +149,8 @@ async def open_folder(path: Path, *, make: bool) -> WorkingTree:
 
 
 def coco_form(config: Config, name: str) -> CocoForm:
-    """What puts a mirror's documents into COCO's words. Raises UsageError where nothing does."""
-    kind = config.settings.servers[config.settings.datasets[name].server].kind
-    form = KINDS[kind].coco_form()
-    if form is None:
-        raise UsageError(f"{name}: documents of a {kind} server cannot be put into COCO's words")
-    return form
+    """What puts a mirror's documents into COCO's words."""
+    return KINDS[config.settings.servers[config.settings.datasets[name].server].kind].coco_form()
 
 
 def open_export(path: Path, sections: Sequence[str]) -> AbstractAsyncContextManager[RowsFile]:

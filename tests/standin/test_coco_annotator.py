@@ -794,6 +794,14 @@ class TestExports:
                 assert (await client.get(f"{at}/exports")).json == []
             assert (await client.get(f"/tasks/{task['id']}/logs")).json == {"logs": []}
 
+    async def test_a_job_that_crashes_looks_like_one_that_is_stuck(self) -> None:
+        async with coco_client(export_polls=0) as client:
+            client.world.annotations_of(client.images()[0])[0].keypoints = "broken"
+            at = f"/dataset/{client.harbour.id}"
+            await client.get(f"{at}/export", categories="")
+            assert (await client.get("/tasks/")).json[0]["completed"] is False
+            assert (await client.get(f"{at}/exports")).json == []
+
     async def test_the_record_of_an_export_can_be_removed(self) -> None:
         async with coco_client(export_polls=0) as client:
             at = f"/dataset/{client.harbour.id}"

@@ -10,8 +10,9 @@ from anyio import to_thread
 from pycocotools import mask  # type: ignore[import-untyped]
 from pycocotools.coco import COCO  # type: ignore[import-untyped]
 
-from labelmirror.standin import StandinOptions, serve
+from labelmirror.standin import Standin, StandinOptions, serve
 from labelmirror.standin.coco_annotator import CocoWorld
+from labelmirror.standin.remo.world import RemoWorld
 from support.cli import Home, drop_annotation, home, labelmirror
 
 
@@ -105,27 +106,32 @@ async def test_a_file_among_those_of_the_program_is_refused(tmp_path: Path, outp
         assert sorted(here.folder.rglob("*.json")) == files
 
 
+async def mirrored(folder: Path, standin: Standin, dataset: str) -> None:
+    """Mirror a dataset of a server that people log in to, as `harbour`."""
+    assert standin.login is not None
+    lines = [
+        "version = 1",
+        'state = "state"',
+        'ledger = "ledger.db"',
+        "[servers.acme]",
+        f'kind = "{standin.kind}"',
+        f'url = "{standin.url}"',
+        f'user = "{standin.login.user}"',
+        'password = { env = "PASSWORD" }',
+        "[datasets.harbour]",
+        'server = "acme"',
+        f'name = "{dataset}"',
+        'path = "harbour"',
+    ]
+    (folder / "labelmirror.toml").write_text("\n".join(lines) + "\n")
+    env = {"PASSWORD": standin.login.password}
+    ended = await to_thread.run_sync(lambda: labelmirror("sync", "--json", cwd=folder, env=env))
+    assert ended.exit_code == 0, ended
+
+
 async def test_the_dataset_of_a_coco_annotator_comes_back_as_the_server_would_export_it(tmp_path: Path) -> None:
     async with serve(StandinOptions(kind="coco-annotator", images=16)) as standin:
-        assert standin.login is not None
-        lines = [
-            "version = 1",
-            'state = "state"',
-            'ledger = "ledger.db"',
-            "[servers.acme]",
-            'kind = "coco-annotator"',
-            f'url = "{standin.url}"',
-            f'user = "{standin.login.user}"',
-            'password = { env = "PASSWORD" }',
-            "[datasets.harbour]",
-            'server = "acme"',
-            'name = "harbour"',
-            'path = "harbour"',
-        ]
-        (tmp_path / "labelmirror.toml").write_text("\n".join(lines) + "\n")
-        env = {"PASSWORD": standin.login.password}
-        ended = await to_thread.run_sync(lambda: labelmirror("sync", "--json", cwd=tmp_path, env=env))
-        assert ended.exit_code == 0, ended
+        await mirrored(tmp_path, standin, "harbour")
         world = standin.world_as(CocoWorld)
     # The server is gone.
     command = ("export", "harbour", "--format", "coco", "--json")
@@ -150,3 +156,25 @@ async def test_the_dataset_of_a_coco_annotator_comes_back_as_the_server_would_ex
             assert row["area"] == entry.area
     person = next(row for row in coco.cats.values() if row["name"] == "person")
     assert (person["keypoints"], person["skeleton"]) == (["head", "hand", "foot"], [[1, 2], [2, 3]])
+
+
+async def test_all_annotation_sets_of_a_remo_are_in_one_file(tmp_path: Path) -> None:
+    async with serve(StandinOptions(kind="remo", images=12)) as standin:
+        await mirrored(tmp_path, standin, next(iter(standin.world_as(RemoWorld).datasets.values())).name)
+    command = ("export", "harbour", "--format", "coco", "--json")
+    ended = await to_thread.run_sync(lambda: labelmirror(*command, cwd=tmp_path))
+    assert ended.exit_code == 0, ended
+    coco = COCO(ended.answer["path"])
+    documents = [json.loads(path.read_bytes()) for path in (tmp_path / "harbour" / "annotations").rglob("*.json")]
+    objects = [
+        (str(document["image_id"]), str(document["annotation_set"]["id"]), entry["name"])
+        for document in documents
+        for entry in document["annotations"]
+        if "coordinates" in entry
+    ]
+    found = [(coco.imgs[row["image_id"]]["source_id"], row["set"], row["source_id"]) for row in coco.anns.values()]
+    assert len(coco.imgs) == len({document["image_id"] for document in documents})
+    assert sorted(found) == sorted(objects)
+    assert len({row["set"] for row in coco.anns.values()}) > 1
+    classes = sum(len(document["annotations"]) for document in documents) - len(objects)
+    assert ended.answer["not_carried"]["annotations"] == {"image_class": classes}

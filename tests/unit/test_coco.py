@@ -10,6 +10,7 @@ from labelmirror.model.coco import CocoCategory, CocoDocument, depths, enclosure
 from labelmirror.model.document import JsonValue
 from labelmirror.providers.coco_annotator.coco import coco as coco_of_annotator
 from labelmirror.providers.pictograph.coco import coco as coco_of_pictograph
+from labelmirror.providers.remo.coco import coco as coco_of_remo
 
 SQUARE = [0, 0, 10, 0, 10, 10, 0, 10]
 INNER = [2, 2, 6, 2, 6, 6, 2, 6]
@@ -158,3 +159,42 @@ class TestCocoAnnotator:
     def test_what_shows_nothing_or_is_misshapen_is_left_out(self, annotation: dict[str, Any], kind: str) -> None:
         made = of_annotator(annotation)
         assert (made.annotations, made.left_out) == ([], {kind: 1})
+
+
+def of_remo(*annotations: dict[str, Any], **document: Any) -> CocoDocument:
+    dog = {"name": "OBJ 1", "classes": [{"name": "Dog", "lower": "dog", "questionable": False}]}
+    found = [{**dog, **entry} if "coordinates" in entry else entry for entry in annotations]
+    return coco_of_remo({"image_id": 1, **document, "annotations": found})
+
+
+def xy(*points: tuple[float, float]) -> list[dict[str, float]]:
+    return [{"x": x, "y": y} for x, y in points]
+
+
+class TestRemo:
+    def test_two_points_are_a_box_whatever_corners_they_are(self) -> None:
+        made = of_remo({"coordinates": xy((10, 20), (4, 50))})
+        (box,) = made.annotations
+        assert (box.category, box.bbox, box.area, box.segmentation) == ("Dog", (4, 20, 6, 30), 180, ())
+        assert box.source_id == "OBJ 1"
+        assert made.lost == {}
+
+    def test_more_points_are_a_polygon(self) -> None:
+        (polygon,) = of_remo({"coordinates": xy((0, 0), (10, 0), (10, 10))}).annotations
+        assert list(polygon.segmentation) == [[0, 0, 10, 0, 10, 10]]
+        assert (polygon.bbox, polygon.area) == ((0, 0, 10, 10), 50)
+
+    def test_classes_of_the_image_and_objects_without_one_are_left_out(self) -> None:
+        made = of_remo({"name": "Cat"}, {"coordinates": xy((0, 0), (1, 1)), "classes": []})
+        assert (made.annotations, made.left_out) == ([], {"image_class": 1, "unclassified": 1})
+
+    def test_further_classes_doubts_tags_and_status_are_counted(self) -> None:
+        classes = [{"name": "Dog", "questionable": True}, {"name": "Cat"}]
+        two = {"coordinates": xy((0, 0), (1, 1)), "classes": classes, "auto_created": True}
+        made = of_remo(two, status="done", tags=["night"])
+        assert [entry.category for entry in made.annotations] == ["Dog"]
+        assert made.lost == {"classes": 1, "questionable": 1, "auto_created": 1, "status": 1, "tags": 1}
+
+    @pytest.mark.parametrize("coordinates", [[], xy((1, 1)), "x", [{"x": 1}, {"x": 2}], [[1, 2], [3, 4]]])
+    def test_what_has_no_two_points_is_left_out(self, coordinates: Any) -> None:
+        assert of_remo({"coordinates": coordinates}).left_out == {"invalid": 1}

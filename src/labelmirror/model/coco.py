@@ -27,7 +27,7 @@ class CocoCategory:
 class CocoAnnotation:
     """One object. `keypoints` is a flat list of x, y and visibility (0 not labelled, 1 hidden, 2 visible).
 
-    `source_id` is the annotation's id on its server, None where it has none.
+    `source_id` is what the annotation is called on its server: its id, or its name there; None where it has neither.
     """
 
     category: str

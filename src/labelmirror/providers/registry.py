@@ -24,23 +24,22 @@ Builder = Callable[..., AbstractAsyncContextManager[Provider]]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of server. `provider` and `documents` name what opens it and its document format, as "module:name".
-
-    `coco` names what puts its documents into COCO's words; empty where nothing does.
+    """A kind of server. `provider`, `documents` and `coco` name, as "module:name", what opens it, its document format, and
+    what puts its documents into COCO's words.
     """
 
     settings: type[ServerSettings]
     provider: str
     documents: str
-    coco: str = ""
+    coco: str
 
     def builder(self) -> Builder:
         """Import the provider and give the function that opens it."""
         return cast("Builder", _named(self.provider))
 
-    def coco_form(self) -> CocoForm | None:
-        """What puts documents of this kind into COCO's words, if anything does."""
-        return cast("CocoForm", _named(self.coco)) if self.coco else None
+    def coco_form(self) -> CocoForm:
+        """What puts documents of this kind into COCO's words."""
+        return cast("CocoForm", _named(self.coco))
 
     def format(self) -> DocumentFormat:
         """How documents of this kind look; needs no server."""
@@ -70,6 +69,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             RemoSettings,
             provider="labelmirror.providers.remo.provider:build",
             documents="labelmirror.providers.remo.format:RemoFormat",
+            coco="labelmirror.providers.remo.coco:coco",
         ),
     }
 )

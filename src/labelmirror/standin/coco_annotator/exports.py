@@ -122,20 +122,20 @@ class ExportRoutes:
         except ValueError as error:
             raise broken() from error
         categories = [category for category in self._desk.categories(dataset) if not wanted or category.id in wanted]
-        stuck = self._world.stalled
+        data = self._attempted(dataset, categories, with_empty_images=flag(call, "with_empty_images"))
         task = Task(
             self._world.next_id("task"),
             "Annotation Export",
             f"Exporting {dataset.name} into COCO format",
-            40.0 if stuck else 100.0,
+            40.0 if data is None else 100.0,
         )
         self._tasks[task.id] = task
-        if not stuck:
+        if data is not None:
             export = Export(
                 id=self._world.next_id("export"),
                 dataset=dataset,
                 tags=["COCO", *(category.name for category in categories)],
-                data=self._built(dataset, categories, with_empty_images=flag(call, "with_empty_images")),
+                data=data,
                 due_s=self._desk.clock.now_s() + self._desk.options.export_build_s,
                 polls_left=self._desk.options.export_polls,
             )
@@ -143,7 +143,14 @@ class ExportRoutes:
         celery_id = str(uuid.UUID(int=self._world.rng.getrandbits(128), version=4))
         return Reply({"celery_id": celery_id, "id": task.id, "name": task.name})
 
-    def _built(self, dataset: Dataset, categories: list[Category], *, with_empty_images: bool) -> bytes:
+    def _attempted(self, dataset: Dataset, categories: list[Category], *, with_empty_images: bool) -> bytes | None:
+        """The file, None where the job gets stuck or crashes: the server never tells the one from the other."""
+        try:
+            return None if self._world.stalled else self._built(dataset, categories, with_empty_images)
+        except TypeError:
+            return None
+
+    def _built(self, dataset: Dataset, categories: list[Category], with_empty_images: bool) -> bytes:
         wanted = {category.id for category in categories}
         images, annotations = [], []
         for image in self._world.images_of(dataset):
