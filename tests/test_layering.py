@@ -25,7 +25,7 @@ PROJECT = {
     "state": {"model", "ports", "errors"},
     "snapshots": {"model", "ports", "errors", "tree"},
     "ledger": {"model", "ports", "errors", "transport"},
-    "telemetry": {"model", "ports", "errors"},
+    "telemetry": {"__init__", "model", "ports", "errors"},
     "standin": {"__init__"},
     "config": {"model", "providers", "errors"},
     "app": {
@@ -42,7 +42,8 @@ PROJECT = {
         "transport",
         "tree",
     },
-    "cli": {"__init__", "app", "config", "engine", "errors", "model", "providers", "standin", "telemetry"},
+    "daemon": {"app", "config", "engine", "errors", "model", "ports", "telemetry", "transport", "tree"},
+    "cli": {"__init__", "app", "config", "daemon", "engine", "errors", "model", "providers", "standin", "telemetry"},
 }
 
 #: What each part may import of libraries; None allows any.
@@ -60,6 +61,8 @@ LIBRARIES: dict[str, set[str] | None] = {
     "ledger": {"anyio", "pydantic"},
     "standin": {"aiohttp", "pydantic", "PIL", "anyio", "yarl", "multidict"},
     "config": {"pydantic", "pydantic_core", "platformdirs", "aiofiles", "anyio"},
+    "daemon": {"anyio", "pydantic", "structlog", "watchfiles"},
+    "telemetry": {"aiohttp", "anyio", "prometheus_client", "rich", "structlog"},
 }
 
 STANDARD = set(__import__("sys").stdlib_module_names)

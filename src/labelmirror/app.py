@@ -194,7 +194,7 @@ async def connect(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(ledger.aclose)
         account = await ledger.account(settings.url, "\n".join(secret.reveal() for secret in secrets.values()))
-        pacer = Pacer(account, shop.clock, host=server, rules=_rules(settings))
+        pacer = Pacer(account, shop.clock, host=server, rules=_rules(settings), reporter=shop.reporter)
         stack.push_async_callback(pacer.aclose)
         if budget is not None:
             pacer.start_run(budget)
@@ -229,6 +229,17 @@ class Forgetful:
     async def put(self, name: str, value: JsonValue) -> None:
         """Remember, until the program ends."""
         self._held[name] = value
+
+
+@asynccontextmanager
+async def hold_service(shop: Workshop) -> AsyncIterator[None]:
+    """Be the only daemon that works on this state, which can be opened. Raises Locked, StateDamaged or DiskError."""
+    folder = shop.config.settings.state
+    # No mirror can have this name.
+    path = folder / "locks" / ".daemon.lock"
+    async with hold_file(path, busy=f"{folder}: another daemon works on this state", clock=shop.clock):
+        await try_state(shop)
+        yield
 
 
 def budget_of(requests: int | None, time_s: float | None) -> RunBudget | None:

@@ -25,10 +25,12 @@ from labelmirror.cli.plan import plan
 from labelmirror.cli.prune import prune
 from labelmirror.cli.repair import repair
 from labelmirror.cli.restore import restore
+from labelmirror.cli.run import run as run_daemon
 from labelmirror.cli.serve_standin import serve_standin
 from labelmirror.cli.signals import Interrupted
 from labelmirror.cli.snapshots import snapshots
 from labelmirror.cli.status import status
+from labelmirror.cli.steer import pause, resume, sync_now
 from labelmirror.cli.sync import sync
 from labelmirror.cli.undo import undo
 from labelmirror.cli.verify import verify
@@ -86,6 +88,10 @@ app.command("backup")(backup)
 app.command("snapshots")(snapshots)
 app.command("restore")(restore)
 app.command("prune")(prune)
+app.command("run")(run_daemon)
+app.command("pause")(pause)
+app.command("resume")(resume)
+app.command("sync-now")(sync_now)
 app.command("doctor")(doctor)
 app.command("serve-standin")(serve_standin)
 app.command("version")(version)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from labelmirror.cli.endings import speaking
+from labelmirror.daemon.control import Standing
 from labelmirror.engine.backup import BackupReport
 from labelmirror.engine.compare import DocumentDiff, HeldDocument
 from labelmirror.engine.export import Exported
@@ -118,9 +119,18 @@ def plan_shape(report: PlanReport) -> JsonObject:
 
 
 def status_shape(
-    standing: MirrorStanding, *, server: str, full_check_every_s: float, with_images: bool, error: RunError | None
+    standing: MirrorStanding,
+    *,
+    server: str,
+    full_check_every_s: float,
+    with_images: bool,
+    error: RunError | None,
+    daemon: Standing | None = None,
 ) -> JsonObject:
-    """One mirror in the answer of `status`. With an error the mirror cannot be worked on, and its state is failed."""
+    """One mirror in the answer of `status`. With an error the mirror cannot be worked on, and its state is failed.
+
+    `daemon` is how a running daemon has it; None: there is none.
+    """
     facts, counts = standing.facts, standing.counts
     shape: dict[str, JsonObject | str | int | Sequence[JsonObject] | None] = {
         "name": standing.name,
@@ -130,8 +140,10 @@ def status_shape(
         "counts": {name: counts[name] for name in ("images", "documents", "ahead", "behind", "held", "failed")},
         "last_sync": time_text(facts.last_sync_s),
         "last_full_check": time_text(facts.last_full_check_s),
-        # Only a daemon knows when it will look again.
-        "next_due": None,
+        # Only a daemon knows when it will look again; null without one.
+        "next_due": None if daemon is None else time_text(daemon.next_due_s),
+        "paused": None if daemon is None else daemon.paused,
+        "working": None if daemon is None else daemon.working,
         "blind_until": time_text(blind_until_s(facts.last_full_check_s, full_check_every_s)),
         "safety_level": facts.safety_level,
         # The window of a save; none before something was pushed.
@@ -141,6 +153,16 @@ def status_shape(
     if with_images:
         shape["images"] = [_image_shape(image) for image in standing.images]
     return shape
+
+
+def daemon_shape(standing: Standing) -> JsonObject:
+    """One mirror in the answer of `pause`, `resume` and `sync-now`."""
+    return {
+        "name": standing.name,
+        "working": standing.working,
+        "paused": standing.paused,
+        "next_due": time_text(standing.next_due_s),
+    }
 
 
 def blind_until_s(last_full_check_s: float | None, full_check_every_s: float) -> float | None:

@@ -1,6 +1,8 @@
 """`labelmirror status`."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +10,9 @@ from labelmirror.cli.frame import Call, command
 from labelmirror.cli.options import Names
 from labelmirror.cli.signals import run_cancellable
 from labelmirror.errors import ExitCode
+
+if TYPE_CHECKING:
+    from labelmirror.daemon.control import Standing
 
 
 @command
@@ -28,6 +33,7 @@ def status(
     async def work() -> ExitCode:
         told: list[telling.Told] = []
         with open_shop(call) as shop:
+            daemon = {each.name: each for each in await _daemon(shop.config.settings.daemon.socket)}
             for name, settings in chosen(shop.config, names or []).items():
                 async with open_local_mirror(shop, name) as mirror:
                     error = None
@@ -36,7 +42,9 @@ def status(
                     except LabelmirrorError as trouble:
                         error = run_error(trouble)
                     standing = await engine.status(mirror, with_images=images)
-                told.append(telling.Told(standing, settings.server, mirror.policy.full_check_every_s, error))
+                told.append(
+                    telling.Told(standing, settings.server, mirror.policy.full_check_every_s, error, daemon.get(name))
+                )
         return call.answer(
             {
                 "mirrors": [
@@ -46,6 +54,7 @@ def status(
                         full_check_every_s=each.full_check_every_s,
                         with_images=images,
                         error=each.error,
+                        daemon=each.daemon,
                     )
                     for each in told
                 ]
@@ -55,3 +64,13 @@ def status(
         )
 
     return run_cancellable(work)
+
+
+async def _daemon(socket: Path) -> "Sequence[Standing]":
+    """How a running daemon has its mirrors; nothing without one."""
+    from labelmirror.daemon.control import NoDaemon, ask
+
+    try:
+        return (await ask(socket, "status")).mirrors
+    except NoDaemon:
+        return ()

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from labelmirror.cli.output import printable, table
 from labelmirror.cli.shapes import blind_until_s, time_text
+from labelmirror.daemon.control import Standing as DaemonStanding
 from labelmirror.engine.backup import BackupReport
 from labelmirror.engine.export import Exported
 from labelmirror.engine.snapshots import Judged
@@ -46,6 +47,7 @@ class Told:
     server: str
     full_check_every_s: float
     error: RunError | None
+    daemon: DaemonStanding | None = None
 
 
 def runs(reports: Sequence[MirrorReport]) -> RenderableType:
@@ -164,6 +166,13 @@ def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
         name, standing = each.standing.name, each.standing
         if each.error is None and standing.standing is Standing.NEVER:
             lines.append(f"{name}: was never synced; next: labelmirror sync {name}")
+        if (daemon := each.daemon) is not None:
+            if daemon.working:
+                lines.append(f"{name}: the daemon is working on it")
+            elif daemon.paused:
+                lines.append(f"{name}: paused; go on with: labelmirror resume {name}")
+            else:
+                lines.append(f"{name}: the daemon syncs it next at {time_text(daemon.next_due_s) or 'no time'}")
         if standing.facts.window_max_s is not None:
             last_s, max_s = standing.facts.window_last_s or 0.0, standing.facts.window_max_s
             lines.append(

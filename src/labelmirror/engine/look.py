@@ -59,7 +59,7 @@ async def look(
     now_s = mirror.clock.now_s()
     facts = await mirror.state.facts()
     dataset = await mirror.provider.dataset(mirror.ref)
-    await _recognise(run, facts, dataset)
+    await recognise(run, facts, dataset)
     capabilities = await mirror.provider.capabilities()
     # A clock that stepped back must not let old readings pass for new ones, nor put the next full check off for ever.
     await mirror.state.forget_future(now_s)
@@ -96,7 +96,7 @@ async def look(
     return Seen(looked, tally if reading.needed == 0 else None, dataset, capabilities, fully, ways)
 
 
-async def _recognise(run: Run, facts: MirrorFacts, dataset: Dataset) -> None:
+async def recognise(run: Run, facts: MirrorFacts, dataset: Dataset) -> None:
     """Make sure that this is the dataset that was mirrored so far. Raises GuardRefused.
 
     Names are used again: another dataset of the same name would replace every image here, a few at a time unnoticed.

@@ -94,6 +94,15 @@ class Pushing:
             await self._push(batch)
             progress.add(len(batch))
 
+    async def push_rows(self, rows: Sequence[DocumentRow]) -> None:
+        """Push these edits."""
+        with self.run.phase(Phase.PUSHING, len(rows)) as progress:
+            for start in range(0, len(rows), self.batch):
+                if self.run.stopping:
+                    return
+                await self._push(rows[start : start + self.batch])
+                progress.add(len(rows[start : start + self.batch]))
+
     async def grant(self, wishes: Mapping[DocumentKey, Wish]) -> frozenset[DocumentKey]:
         """Do what a person wants of single documents, by the same protocol; those that a stop did not keep from it."""
         found = await self.run.mirror.state.rows_of_images(sorted({key.image for key in wishes}))

@@ -65,4 +65,27 @@ class Noticed:
     text: str
 
 
-Event = PhaseBegan | Progressed | PhaseEnded | ItemFailed | Noticed
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request to a server's API came to its end. `route` is method and path with `:id` for what names one thing.
+
+    `outcome` is `answered`, `failed` (4xx, 5xx), `limited` (429), `lost` (no answer) or `unsent`. `remaining` is the quota that
+    the answer announced, None if it announced none.
+    """
+
+    server: str
+    route: str
+    outcome: str
+    remaining: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """Requests to a server waited for its quota, for this cause and so long."""
+
+    server: str
+    cause: str
+    seconds: float
+
+
+Event = PhaseBegan | Progressed | PhaseEnded | ItemFailed | Noticed | Answered | Waited

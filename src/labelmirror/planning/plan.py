@@ -172,6 +172,19 @@ def _plan_document(row: DocumentRow, look: Look, policy: MirrorPolicy) -> Docume
     return DocumentPlan(row, verdict, remote, selected=True, set_gone=row.key.set in look.absent_sets)
 
 
+def plan_edit(row: DocumentRow, look: Look, policy: MirrorPolicy) -> DocumentPlan:
+    """Decide about a document that is known to be edited here before the server was looked at.
+
+    Where nothing is known of the server's side it counts as unchanged: what it holds is read again before any save.
+    """
+    planned = plan_document(row, look, policy)
+    if planned.outcome is not Outcome.UNKNOWN or row.base is None or not row.listed:
+        return planned
+    base = row.base
+    as_base = RemoteSeen(None, False, base.digest, base.content, base.counts, read_at_s=look.started_s)
+    return replace(plan_document(replace(row, remote=as_base), look, policy), row=row)
+
+
 #: Choices that decide a conflict without a person.
 _CHOICES = frozenset({OnConflict.LOCAL, OnConflict.REMOTE})
 

@@ -12,9 +12,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from labelmirror.model.events import Event, ItemFailed, Noticed, Phase, PhaseBegan, PhaseEnded, Progressed
 from labelmirror.ports.clock import Clock
+from labelmirror.ports.reporter import Reporter
 
 #: Without a terminal, a phase that lasts says how far it is this often.
 LINE_EVERY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reporters:
+    """Several listeners as one."""
+
+    listeners: tuple[Reporter, ...]
+
+    def emit(self, event: Event) -> None:
+        """Hand one fact to each."""
+        for listener in self.listeners:
+            listener.emit(event)
 
 
 @dataclass(slots=True)

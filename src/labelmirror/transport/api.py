@@ -29,6 +29,7 @@ from labelmirror.transport.headers import parse_http_date, parse_retry_after
 from labelmirror.transport.links import UNPRINTABLE
 from labelmirror.transport.pacer import Pacer
 from labelmirror.transport.retry import Backoff
+from labelmirror.transport.routes import route_of
 
 #: An error's body is read up to this many bytes.
 ERROR_BODY_BYTES = 2**16
@@ -297,6 +298,7 @@ class Api:
         response: aiohttp.ClientResponse | None = None
         try:
             async with self._slot() as slot, self.pacer.permit(priority) as permit:
+                permit.route = route_of(method, url.raw_path)
                 sent_s, began_s = self._clock.now_s(), self._clock.monotonic_s()
                 try:
                     response = await self._session.request(

@@ -21,10 +21,12 @@ import anyio
 from aiolimiter import AsyncLimiter
 
 from labelmirror.errors import BudgetSpent, Limited
+from labelmirror.model.events import Answered, Event, Waited
 from labelmirror.model.pacing import Book, Priority, QuotaRules, WaitCause, WindowKind
 from labelmirror.model.remote import Quota
 from labelmirror.ports.clock import Clock
 from labelmirror.ports.ledger import Account
+from labelmirror.ports.reporter import Reporter
 from labelmirror.transport import budget
 from labelmirror.transport.budget import NOTHING_SEEN, Answer, Ask, Fate, Granted, ServerClock, Wait
 from labelmirror.transport.headers import read_headers
@@ -69,7 +71,7 @@ class Tally:
 class Permit:
     """Leave to send one request. Without a call of `observe` or `unsent`, the request counts as sent and lost."""
 
-    __slots__ = ("_pacer", "fate", "granted_s", "received_s", "seen", "sent_s")
+    __slots__ = ("_pacer", "fate", "granted_s", "received_s", "route", "seen", "sent_s")
 
     def __init__(self, pacer: "Pacer", granted_s: float) -> None:
         self._pacer = pacer
@@ -78,6 +80,8 @@ class Permit:
         self.received_s: float | None = None
         self.fate = Fate.LOST
         self.seen = NOTHING_SEEN
+        #: What was asked for, for the statistics.
+        self.route = ""
 
     def observe(self, status: int, headers: Mapping[str, str], sent_s: float, received_s: float) -> None:
         """Tell what came back. Times are `Clock.now_s`: just before sending, and when the headers were there."""
@@ -169,7 +173,9 @@ class Pacer:
         rules: QuotaRules = _DEFAULT_RULES,
         spike_per_s: float = SPIKE_PER_S,
         holder: str | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
+        self._reporter = reporter
         self._account = account
         self._clock = clock
         self._host = host
@@ -354,14 +360,17 @@ class Pacer:
                 await self._news.wait()
                 tasks.cancel_scope.cancel()
         finally:
-            self._waited_s += self._clock.monotonic_s() - begun_s
+            waited_s = self._clock.monotonic_s() - begun_s
+            self._waited_s += waited_s
             self._waits[wait.cause] = self._waits.get(wait.cause, 0) + 1
+            self._tell(Waited(self._host, wait.cause.value, waited_s))
 
     # --- learning ---
 
     def _settle(self, permit: Permit) -> None:
         """Enter the end of one request among the answers to be reported."""
         self._under_way -= 1
+        self._tell(Answered(self._host, permit.route, permit.fate.value, permit.seen.remaining))
         if permit.fate is Fate.UNSENT:
             self._run_requests -= 1
             self._pending.append(self._unused())
@@ -379,6 +388,10 @@ class Pacer:
                 )
             )
         self._news.set()
+
+    def _tell(self, event: Event) -> None:
+        if self._reporter is not None:
+            self._reporter.emit(event)
 
     def _unused(self) -> Answer:
         now_s = self._server.now_s(self._clock.now_s())

@@ -1,0 +1,119 @@
+"""Hints that files were touched, from the system. A hint can get lost; that is why all files are looked at now and then."""
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Final
+
+import anyio
+import structlog
+from watchfiles import Change, awatch
+
+from labelmirror.tree.names import TEMPORARY
+
+#: Touched files are gathered until there was none for this long, or for as long as the second figure.
+_STEP_MS: Final = 50
+_GATHER_MS: Final = 500
+#: How long the watching thread may take to notice that it is not needed any more.
+_NOTICE_MS: Final = 1000
+
+
+class WatchImpossible(Exception):
+    """The system does not watch these folders: it has a limit, or they are of a kind that cannot be watched."""
+
+
+async def touched(folders: Mapping[str, Path], until: anyio.Event) -> AsyncGenerator[Mapping[str, frozenset[str]]]:
+    """For each name the files below its folder that were touched, relative to what the folder lies in, until `until` is set.
+
+    Only what can be a document counts.
+
+    Raises WatchImpossible.
+    """
+    roots = {str(await anyio.Path(folder).resolve()): name for name, folder in folders.items()}
+    try:
+        async for changes in awatch(
+            *roots,
+            watch_filter=_is_document,
+            debounce=_GATHER_MS,
+            step=_STEP_MS,
+            rust_timeout=_NOTICE_MS,
+            stop_event=until,
+        ):
+            yield _by_name(roots, (path for _, path in changes))
+    except OSError as error:
+        raise WatchImpossible(str(error)) from error
+
+
+def _is_document(_change: Change, path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name.endswith(".json") and not name.startswith(TEMPORARY)
+
+
+def _by_name(roots: Mapping[str, str], paths: Iterable[str]) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for path in paths:
+        for root, name in roots.items():
+            if path.startswith(f"{root}/"):
+                found.setdefault(name, set()).add(path[root.rindex("/") + 1 :])
+    return {name: frozenset(below) for name, below in found.items()}
+
+
+class Watcher:
+    """Watches the folders that there are at the time, and begins anew when others have come in their place.
+
+    `folders` names them, `note` takes what was touched, `lost` the names of those where something may have been missed.
+    """
+
+    def __init__(
+        self,
+        folders: Callable[[], Mapping[str, Path]],
+        note: Callable[[Mapping[str, frozenset[str]]], None],
+        lost: Callable[[Iterable[str]], None],
+    ) -> None:
+        self._folders = folders
+        self._note = note
+        self._lost = lost
+        self._again = anyio.Event()
+        self._seen: frozenset[tuple[str, int, int]] = frozenset()
+        #: Whether the system sends hints for what is there.
+        self.watching = False
+
+    def look_again(self) -> None:
+        """Begin anew if a folder has come, gone or been replaced."""
+        if _identities(self._folders()) != self._seen:
+            self._again.set()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            self._again = anyio.Event()
+            folders = self._folders()
+            self._seen = _identities(folders)
+            self.watching = bool(folders)
+            # What happened while nobody watched is found by looking.
+            self._lost(folders)
+            try:
+                if folders:
+                    async with aclosing(touched(folders, self._again)) as hints:
+                        async for found in hints:
+                            self._note(found)
+            except WatchImpossible as error:
+                self.watching = False
+                structlog.get_logger("labelmirror").warning(
+                    "watch.impossible",
+                    reason=str(error),
+                    instead="all files are looked at every few seconds; raise fs.inotify.max_user_watches",
+                )
+            await self._again.wait()
+
+
+def _identities(folders: Mapping[str, Path]) -> frozenset[tuple[str, int, int]]:
+    """What tells a folder from another one of its name."""
+    found: set[tuple[str, int, int]] = set()
+    for name, folder in folders.items():
+        try:
+            seen = folder.stat()
+        except OSError:
+            continue  # gone, or not to be seen: it is not watched then
+        found.add((name, seen.st_dev, seen.st_ino))
+    return frozenset(found)

@@ -1,0 +1,55 @@
+"""What a turn does with one mirror: open it, sync it or push its edits, and give the report. Trouble is in the report."""
+
+from collections.abc import Awaitable, Callable, Collection
+
+import anyio
+
+from labelmirror.app import Workshop, open_local_mirror, open_mirror
+from labelmirror.engine import cycle as engine
+from labelmirror.engine.cycle import CycleOptions
+from labelmirror.engine.edits import Found, find_edits, push_edits
+from labelmirror.engine.runs import outcome_of_error, run_error
+from labelmirror.errors import LabelmirrorError
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.report import MirrorReport
+
+
+async def cycle(shop: Workshop, name: str, stop: anyio.Event) -> MirrorReport:
+    """One whole run, under the mirror's lock."""
+
+    async def work() -> MirrorReport:
+        async with open_mirror(shop, name) as mirror:
+            return await engine.sync(mirror, CycleOptions(stop=stop))
+
+    return await _attempt(name, work)
+
+
+async def find(shop: Workshop, name: str, paths: Collection[str] | None, settle_s: float) -> Found:
+    """Look for edits in these files of a mirror, None: in all. Raises StateDamaged or DiskError."""
+    async with open_local_mirror(shop, name) as mirror:
+        return await find_edits(mirror, paths, now_s=shop.clock.now_s(), settle_s=settle_s)
+
+
+async def push(
+    shop: Workshop, name: str, keys: Collection[DocumentKey], stop: anyio.Event
+) -> tuple[MirrorReport, bool]:
+    """Carry edits to the server, under the mirror's lock; whether anything is left for a whole run."""
+    left: Collection[DocumentKey] = keys
+
+    async def work() -> MirrorReport:
+        nonlocal left
+        async with open_mirror(shop, name) as mirror:
+            report, left = await push_edits(mirror, keys, stop)
+        return report
+
+    report = await _attempt(name, work)
+    return report, bool(left)
+
+
+async def _attempt(name: str, work: Callable[[], Awaitable[MirrorReport]]) -> MirrorReport:
+    """Trouble with opening a mirror, as the report of a run that could not begin."""
+    try:
+        return await work()
+    except (LabelmirrorError, ExceptionGroup) as error:
+        trouble = run_error(error)
+        return MirrorReport(name, outcome=outcome_of_error(trouble), error=trouble)

@@ -1,0 +1,140 @@
+"""Edits as they are made: find them among files that were touched, and carry them to the server without a whole run.
+
+What a run learns of the server by listing it, an edit learns by the second look that comes before every save. The guards
+are asked as in a run. Whatever is more than a plain edit is left to a whole run.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from labelmirror.engine.compare import lay_out_held
+from labelmirror.engine.cycle import with_window
+from labelmirror.engine.look import recognise
+from labelmirror.engine.marker import check_marker
+from labelmirror.engine.mirror import LocalMirror, Mirror, Run
+from labelmirror.engine.push import Pushing
+from labelmirror.engine.rows import document_pages
+from labelmirror.engine.runs import new_run, outcome_of, run_error, stoppable
+from labelmirror.engine.scan import with_present_files
+from labelmirror.engine.settle import settle_open_saves
+from labelmirror.errors import LabelmirrorError
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.policy import Consent
+from labelmirror.model.report import MirrorReport
+from labelmirror.model.rows import DocumentRow
+from labelmirror.model.trouble import Held
+from labelmirror.planning.classify import Outcome
+from labelmirror.planning.guard import Tally, check
+from labelmirror.planning.plan import Look, plan_document, plan_edit
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Valid documents whose content is not base's, by key; and the paths of those that were written too lately to tell."""
+
+    edited: tuple[DocumentKey, ...]
+    restless: tuple[str, ...]
+
+
+async def find_edits(mirror: LocalMirror, paths: Collection[str] | None, *, now_s: float, settle_s: float) -> Found:
+    """Look for edits in these files, relative to the mirror; None: in all. Needs neither lock nor server, writes nothing.
+
+    A file that this program wrote holds what is on record, and is no edit. What the last run failed on or held is none
+    either, until it is touched again. A file written less than `settle_s` before `now_s` (wall clock) may be half done.
+    """
+    told = {(trouble.id, trouble.set) for trouble in await mirror.state.troubles()}
+    edited: list[DocumentKey] = []
+    restless: list[str] = []
+    async for page in document_pages(mirror.state):
+        rows = [row for row in page if row.base is not None and (paths is None or row.path in paths)]
+        for row, fresh in zip(rows, await with_present_files(mirror, rows), strict=True):
+            if not _differs(fresh) or (fresh is row and (row.key.image, row.key.set) in told):
+                continue
+            assert fresh.local is not None
+            if 0 <= now_s - fresh.local.stat.mtime_ns / 1e9 < settle_s:
+                restless.append(row.path)
+            elif fresh.local.digest is not None:
+                edited.append(row.key)
+    return Found(tuple(edited), tuple(restless))
+
+
+def _differs(row: DocumentRow) -> bool:
+    return row.local is not None and row.base is not None and row.local.digest != row.base.digest
+
+
+async def push_edits(
+    mirror: Mirror, keys: Collection[DocumentKey], stop: anyio.Event | None
+) -> tuple[MirrorReport, frozenset[DocumentKey]]:
+    """Carry the edits of these documents to the server; the report, and the documents that need a whole run.
+
+    Trouble is in the report, never raised, except for programming errors.
+    """
+    started_s = mirror.clock.monotonic_s()
+    before = mirror.provider.traffic()
+    run = new_run(mirror)
+    report = MirrorReport(mirror.name, run.id)
+    left = frozenset(keys)
+    try:
+        async with stoppable(run, stop):
+            await check_marker(mirror)
+            left = await _push(run, report, left)
+    except (LabelmirrorError, ExceptionGroup) as error:
+        report.error = run_error(error)
+    report.troubles = run.troubles
+    report.traffic = mirror.provider.traffic().since(before)
+    report.duration_s = mirror.clock.monotonic_s() - started_s
+    report.outcome = outcome_of(report)
+    return report, left
+
+
+async def _push(run: Run, report: MirrorReport, keys: frozenset[DocumentKey]) -> frozenset[DocumentKey]:
+    mirror = run.mirror
+    await _record_local(run, keys)
+    dataset = await mirror.provider.dataset(mirror.ref)
+    await recognise(run, await mirror.state.facts(), dataset)
+    look = Look(
+        started_s=mirror.clock.now_s(),
+        complete=False,
+        confirmed_absent=frozenset(),
+        distrust_before_s=0.0,
+        categories=frozenset(str(row["name"]) for row in dataset.categories if "name" in row) or None,
+        alarms=await mirror.state.journal.alarms(),
+        unsettled=await settle_open_saves(run, dataset, may_send=True),
+    )
+    tally, pushable = Tally(), list[DocumentRow]()
+    async for page in document_pages(mirror.state):
+        for row in page:
+            plan = (plan_edit if row.key in keys else plan_document)(row, look, mirror.policy)
+            tally.add_document(plan)
+            if row.key in keys and plan.outcome in {Outcome.PUSH, Outcome.MERGE}:
+                pushable.append(row)
+    if check(tally, Consent()) is not None:  # a whole run has the newest numbers, and says what is amiss
+        return keys
+    capabilities = await mirror.provider.capabilities()
+    pushing = Pushing(run, dataset, look, report.documents, capabilities.save_batch)
+    await pushing.push_rows(pushable)
+    report.window = pushing.window
+    await mirror.state.set_facts(with_window(await mirror.state.facts(), pushing.window))
+    pushed = {row.key for row in pushable}
+    await _record_troubles(run, pushed)
+    return keys - pushed
+
+
+async def _record_local(run: Run, keys: frozenset[DocumentKey]) -> None:
+    found = await run.mirror.state.rows_of_images(sorted({key.image for key in keys}))
+    rows: Sequence[DocumentRow] = [row for row in found if row.key in keys]
+    fresh = await with_present_files(run.mirror, rows)
+    changed = [(now.key, now.local) for row, now in zip(rows, fresh, strict=True) if now is not row]
+    if changed:
+        await run.mirror.state.record_local(changed)
+
+
+async def _record_troubles(run: Run, about: Collection[DocumentKey]) -> None:
+    """Put what was met on record, in the place of what the last run met with these documents."""
+    state = run.mirror.state
+    left = [trouble for trouble in await state.troubles() if DocumentKey(trouble.id, trouble.set) not in about]
+    troubles = [*left, *run.troubles]
+    await state.set_troubles(troubles)
+    await lay_out_held(run.mirror, [trouble for trouble in troubles if isinstance(trouble, Held)])
