@@ -121,7 +121,7 @@ class Service:
 
     async def reload(self) -> None:
         """Read the configuration again. One that cannot be used is refused, which the log says, and the old one stays."""
-        self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic_s() * 1e6)}")
+        self._notifier.announce("RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic_s() * 1e6)}")
         try:
             config = await to_thread.run_sync(self._load)
             _refuse_fixed(self._shop.config, config)
@@ -130,7 +130,7 @@ class Service:
             _log().error("config.refused", message=error.message, hint=error.hint or None)
         else:
             _log().info("config.loaded", file=str(config.file), mirrors=sorted(self._mirrors))
-        self._notifier.tell("READY=1")
+        self._notifier.announce("READY=1")
         self._watcher.look_again()
         self._news.set()
 
@@ -183,7 +183,7 @@ class Service:
                 await stack.enter_async_context(serve_page(daemon.metrics, self._page, self._well))
             listener = await stack.enter_async_context(control.listen(daemon.socket))
             _log().info("daemon.ready", mirrors=sorted(self._mirrors), socket=str(daemon.socket))
-            self._notifier.tell("READY=1")
+            self._notifier.announce("READY=1")
             async with anyio.create_task_group() as around:
                 around.start_soon(control.serve, listener, self._handle)
                 around.start_soon(self._watcher.run)
@@ -215,7 +215,7 @@ class Service:
                 if not decision.starts:
                     await self._wait(self._news, decision.wake_s - now_s)
             _log().info("daemon.ending", at_work=sorted(self._under_way.values()))
-            self._notifier.tell("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int((DRAIN_S + HOOKS_S + 6) * 1e6)}")
+            self._notifier.announce("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int((DRAIN_S + HOOKS_S + 6) * 1e6)}")
             while self._under_way:
                 self._news = anyio.Event()
                 await self._news.wait()
@@ -370,7 +370,7 @@ class Service:
         every_s = _BEAT_S if watchdog_s is None else min(_BEAT_S, watchdog_s / 4)
         while True:
             alive = ("WATCHDOG=1",) if self._well() else ()
-            self._notifier.tell(f"STATUS={self._status_line(every_s)}", *alive)
+            self._notifier.announce(f"STATUS={self._status_line(every_s)}", *alive)
             await self._clock.sleep(every_s)
 
     def _well(self) -> bool:

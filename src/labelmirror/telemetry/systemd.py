@@ -14,7 +14,7 @@ class Notifier:
         #: The service manager ends a process that has not sent WATCHDOG=1 for so long; None: it does not.
         self.watchdog_s = int(environ.get("WATCHDOG_USEC", "0")) / 1e6 or None if watched else None
 
-    def tell(self, *lines: str) -> None:
+    def announce(self, *lines: str) -> None:
         """Send assignments such as "READY=1". A manager that cannot be reached changes nothing for the work."""
         if not self._address:
             return
