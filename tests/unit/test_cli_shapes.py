@@ -130,6 +130,8 @@ def test_a_status() -> None:
         "last_sync": "1970-01-02T00:00:00Z",
         "last_full_check": "1970-01-01T00:00:00Z",
         "next_due": None,
+        "paused": None,
+        "working": None,
         "blind_until": "1970-01-01T01:00:00Z",
         "safety_level": 1,
         "window_s": {"last": None, "max": None},
