@@ -206,7 +206,8 @@ def sync_all(descriptors: Iterable[int]) -> None:
     todo = list(descriptors)
     try:
         if len(todo) > 1:
-            calls = [_syncers().submit(os.fsync, descriptor) for descriptor in todo]
+            parts = [todo[first::_SYNCS] for first in range(min(_SYNCS, len(todo)))]
+            calls = [_syncers().submit(_sync_each, part) for part in parts]
             wait(calls)
             for call in calls:
                 call.result()
@@ -215,6 +216,11 @@ def sync_all(descriptors: Iterable[int]) -> None:
     finally:
         for descriptor in todo:
             os.close(descriptor)
+
+
+def _sync_each(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.fsync(descriptor)
 
 
 @cache

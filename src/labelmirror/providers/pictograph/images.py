@@ -34,7 +34,7 @@ class _Link:
 class _Batch:
     """The links of one part of a dataset. `number` counts how often they were asked for; `trouble` is why they failed."""
 
-    lock: anyio.Lock = field(default_factory=anyio.Lock)
+    lock: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
     number: int = 0
     urls: dict[str, str] = field(default_factory=dict)
     urls_by_name: dict[str, str] = field(default_factory=dict)
