@@ -75,8 +75,12 @@ class MirrorFolder:
 
     def sync(self, *options: str) -> Ended:
         """One `labelmirror sync --json`."""
+        return self.run("sync", *options)
+
+    def run(self, command: str, *options: str) -> Ended:
+        """One command with `--json`."""
         config = self.folder / "labelmirror.toml"
-        return run_command([sys.executable, "-m", "labelmirror", "sync", "--json", "--config", config, *options])
+        return run_command([sys.executable, "-m", "labelmirror", command, "--json", "--config", config, *options])
 
     def configure(self, server: Server, *, content: str, connections: int, status: str | None) -> None:
         """Write the configuration."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.storage import enlarge, serve_files
 
+from labelmirror.providers.pictograph.format import PictographFormat
 from labelmirror.standin import Standin, StandinOptions, serve
 
 DATASET = "harbour"
@@ -56,6 +57,11 @@ class Server:
     def links(self) -> dict[str, str]:
         """Signed links to all images, by id."""
         found: dict[str, str] = self._order("links")
+        return found
+
+    def digests(self) -> dict[str, str]:
+        """The canonical digest of each image's annotations, by its id."""
+        found: dict[str, str] = self._order("digests")
         return found
 
     def _order(self, order: str) -> Any:
@@ -118,6 +124,9 @@ async def _obeyed(standin: Standin, order: list[str]) -> object:
         case ["links"]:
             signer, now_s = standin._signer, standin.clock.now_s()  # noqa: SLF001 - what its storage host would sign
             return {image.id: signer.link(f"/images/{image.id}", now_s) for image in images}
+        case ["digests"]:
+            documents = PictographFormat()
+            return {image.id: documents.digest({"annotations": list(image.annotations)}) for image in images}
         case _:
             raise ValueError(f"no such order: {order}")
 

@@ -20,9 +20,13 @@ from typing import Any, TypeVar
 import anyio
 import structlog
 
-from labelmirror.app import Workshop, open_mirror
+from labelmirror.app import Workshop, open_mirror, open_resting_mirror, open_snapshots
 from labelmirror.config import load
+from labelmirror.engine.backup import backup
 from labelmirror.engine.cycle import CycleOptions, sync
+from labelmirror.engine.snapshots import judge, prune
+from labelmirror.model.retention import Rules
+from labelmirror.model.snapshot import Access
 from labelmirror.providers.pictograph import provider as _warm  # noqa: F401 - imported once, for all children
 from labelmirror.telemetry.logs import Masker
 from support.quick_clock import QuickClock
@@ -136,8 +140,7 @@ class File(io.FileIO):
 
 async def run(config: Path) -> dict[str, Any]:
     """One sync that reads everything, as the program does it; what came of it."""
-    shop = Workshop(load(config, {"HOME": str(config.parent)}), Masker(), QuickClock(), Mute(), {})
-    async with open_mirror(shop, "yard") as mirror:
+    async with open_mirror(shop(config), "yard") as mirror:
         report = await sync(mirror, CycleOptions(full_check=True))
     return {
         "outcome": report.outcome.value,
@@ -146,11 +149,37 @@ async def run(config: Path) -> dict[str, Any]:
     }
 
 
+def shop(config: Path) -> Workshop:
+    """What every command builds from."""
+    return Workshop(load(config, {"HOME": str(config.parent)}), Masker(), QuickClock(), Mute(), {})
+
+
+async def save(config: Path) -> dict[str, Any]:
+    """One backup with images; its snapshot."""
+    here = shop(config)
+    async with open_resting_mirror(here, "yard") as mirror, open_snapshots(here, Access.CREATE) as store:
+        images_from = here.config.settings.datasets["yard"].path
+        report = await backup(mirror, store, images_from=images_from, clock=here.clock, reporter=here.reporter)
+    assert report.snapshot is not None
+    return {"snapshot": report.snapshot.id}
+
+
+async def thin(config: Path) -> dict[str, Any]:
+    """One prune that keeps the newest snapshot; what was swept."""
+    here = shop(config)
+    async with open_snapshots(here, Access.CHANGE) as store:
+        judged = await judge(store, None, Rules(last=1), now_s=here.clock.now_s())
+        return {"files": (await prune(store, judged)).files}
+
+
+COMMANDS = {"sync": run, "backup": save, "prune": thin}
+
+
 def child(order: dict[str, Any], told: int) -> None:
     """The life of a child, which ends it."""
     reaper = Reaper(order["at"], after=order["after"], told=told)
     reaper.watch()
-    answer = anyio.run(run, Path(order["config"]))
+    answer = anyio.run(COMMANDS[order["command"]], Path(order["config"]))
     reaper.tell(json.dumps(answer))
 
 

@@ -42,11 +42,12 @@ class Driver:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def run(self, config: Path, death: Death | None = None) -> Ended:
-        """One sync in a fresh process. Fails if it ends in any other way than by itself or by its `death`."""
+    async def run(self, config: Path, death: Death | None = None, *, command: str = "sync") -> Ended:
+        """One sync, backup or prune in a fresh process. Fails if it ends in any other way than by itself or by its `death`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         order = {
+            "command": command,
             "config": str(config),
             "at": death.step if death else None,
             "after": death is not None and death.after,
