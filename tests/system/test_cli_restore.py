@@ -140,3 +140,26 @@ async def test_what_a_restore_cannot_follow_is_a_usage_error_and_changes_nothing
         here.config.write_text(here.config.read_text().replace("datasets.harbour", "datasets.renamed"))
         answer = await here.json("restore", "latest:harbour", "--to-server", exit_code=2)
         assert "does not have" in answer["error"]["message"]
+
+
+async def test_a_drill_brings_everything_back_on_a_server_of_its_own_and_tells_what_it_could_not(
+    tmp_path: Path,
+) -> None:
+    async with home(tmp_path, images=12) as here:
+        await here.json("sync")
+        await here.json("backup")
+        before = digests(here)
+        files = tree(here.mirror)
+        here.standin.requests.clear()
+        ended = await here.run("restore", "latest", "--drill", "--json", env={})
+        assert ended.exit_code == 0, ended
+        done = mirror_of(ended.answer)
+        annotated = sum(bool(image.annotations) for image in here.dataset)
+        assert (done["outcome"], done["documents"]["pushed"], done["failed"]) == ("synced", annotated, [])
+        assert (digests(here), tree(here.mirror), len(here.standin.requests)) == (before, files, 0)
+        file = next((here.folder / "backups" / "documents").rglob("*.gz"))
+        file.chmod(0o644)
+        file.write_bytes(b"flipped")
+        done = mirror_of(await here.json("restore", "latest", "--drill", exit_code=10))
+        assert [failed["code"] for failed in done["failed"]] == ["snapshot_damaged"]
+        await here.json("restore", "latest", "--drill", "--dry-run", exit_code=2)

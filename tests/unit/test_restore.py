@@ -173,6 +173,19 @@ async def test_a_document_without_its_image_is_reported_and_one_of_an_image_uplo
     assert gone.id not in images
 
 
+async def test_an_image_that_took_anothers_name_or_shares_one_is_not_mistaken_for_it(place: Place) -> None:
+    snapshot = await place.save()
+    images = place.bench.provider.images_by_id
+    gone, twice = images.pop("001"), images.pop("002")
+    images["003"].name = gone.name
+    for each in ("one", "two"):
+        images[each] = MemoryImage(each, twice.name, data=images["003"].data)
+    before = place.held()
+    report = await place.restore(snapshot)
+    assert (sorted(failed(report)), report.documents.pushed) == (["image_gone"] * 2, 0)
+    assert place.held() == before
+
+
 async def test_another_dataset_takes_a_snapshot_only_if_it_is_named(place: Place) -> None:
     snapshot = await place.save()
     other = Bench()

@@ -34,6 +34,10 @@ def restore(
         Path | None, typer.Option("--to", metavar="DIR", help="Lay it out in a folder.", show_default=False)
     ] = None,
     to_server: Annotated[bool, typer.Option("--to-server", help="Bring its documents back on the server.")] = False,
+    drills: Annotated[
+        bool,
+        typer.Option("--drill", help="Try it: bring it back on a built-in server, and compare. Touches nothing else."),
+    ] = False,
     exact: Annotated[
         bool, typer.Option("--exact", help="Take back annotations that were added since, which stay otherwise.")
     ] = False,
@@ -49,13 +53,24 @@ def restore(
     from labelmirror.engine.restore_server import RestoreOptions
     from labelmirror.model.policy import Consent
 
-    if (to is not None) == to_server:
-        raise UsageError("name one: --to DIR, or --to-server [NAME]", hint="labelmirror snapshots lists snapshots")
-    if to is not None and (name or exact or allow_changes is not None or allow_deletes is not None):
-        raise UsageError("NAME, --exact and --allow-… are for --to-server", hint="a folder takes all that was saved")
+    if (to is not None) + to_server + drills != 1:
+        raise UsageError(
+            "name one: --to DIR, --to-server [NAME] or --drill", hint="labelmirror snapshots lists snapshots"
+        )
+    if not to_server and (name or exact or allow_changes is not None or allow_deletes is not None):
+        raise UsageError("NAME, --exact and --allow-… are for --to-server", hint="else all that was saved is restored")
+    if drills and dry_run:
+        raise UsageError(
+            "--drill is a dry run already: it touches neither mirror nor server", hint="leave --dry-run out"
+        )
     consent = Consent(deletes=allow_deletes, changes=allow_changes)
 
     async def work(stop: "Stop") -> ExitCode:
+        if drills:
+            from labelmirror.cli.drill import drill
+            from labelmirror.cli.runs import answer_with_runs
+
+            return answer_with_runs(call, [await drill(call, snapshot)], stop)
         if to is not None:
             return await _restore_to_folder(call, stop, snapshot, to, plans=dry_run)
         options = RestoreOptions(exact, elsewhere=name is not None, consent=consent, stop=stop.requested)

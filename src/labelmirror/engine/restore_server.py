@@ -4,7 +4,8 @@ Every document goes through the save protocol (see `push.py`), so it is read aga
 and can be undone. Images are never created anew: a document whose image is gone is reported.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -150,15 +151,14 @@ async def _compare(
             hint=f"To match images by directory and name instead of their ids, name the mirror: --to-server {mirror.name}",
         )
     comparison = _Comparison(seen)
-    finder = _Finder(run, by_id=same)
+    finder = _Finder(run, store, snapshot, by_id=same)
     for name in head.pages:
         try:
             page = await store.page(name)
         except SnapshotDamaged as error:
             run.fail(DocumentKey(""), "", Stage.VERIFY, error.code, error.message)
             continue
-        found = [pair async for pair in finder.find(page.images)]
-        await _compare_page(run, store, comparison, found, exact=options.exact)
+        await _compare_page(run, store, comparison, await finder.find(page.images), exact=options.exact)
     return comparison
 
 
@@ -259,46 +259,61 @@ async def _wishes(
 class _Finder:
     """Finds the documents that saved ones belong to: by id in the same dataset, else by directory and name.
 
-    An image that was uploaded anew has another id. It is taken for the saved one if directory and name are the same, and
-    its size too where both are known.
+    An image that was uploaded anew has another id. It is taken for the saved one if it alone has that directory and name,
+    its size is the same where both are known, and it is none of those that the snapshot knows by id.
     """
 
     run: Run
+    store: SnapshotStore
+    snapshot: Snapshot
     by_id: bool
-    _places: dict[tuple[str, str], tuple[str, int | None]] | None = None
+    #: By directory and name, (id, size in bytes) of the images that the snapshot does not know; None where there are two.
+    _places: dict[tuple[str, str], tuple[str, int | None] | None] | None = None
 
-    async def find(self, images: Sequence[SavedImage]) -> AsyncIterator[tuple[SavedDocument, DocumentRow]]:
+    async def find(self, images: Sequence[SavedImage]) -> Sequence[tuple[SavedDocument, DocumentRow]]:
         """Each saved document that was valid, with its row; the others are reported."""
         state = self.run.mirror.state
-        ids = {image.id: await self._id(image) for image in images}
-        rows = await state.rows_of_images(sorted({found for found in ids.values() if found is not None}))
+        ids = await self._ids(images)
+        rows = await state.rows_of_images(sorted(set(ids.values())))
         by_key = {row.key: row for row in rows if row.listed}
         folders = {entry.folder: entry.id for entry in await state.sets()}
+        found: list[tuple[SavedDocument, DocumentRow]] = []
         for image in images:
             for saved in image.documents:
-                own = ids[image.id]
                 annotation_set = saved.key.set
                 if annotation_set and not self.by_id:
                     annotation_set = folders.get(saved.path.split("/")[1], annotation_set)
-                row = by_key.get(DocumentKey(own, annotation_set)) if own is not None else None
+                row = by_key.get(DocumentKey(ids[image.id], annotation_set)) if image.id in ids else None
                 if saved.digest is None:
                     message = "it was no valid document when it was saved"
                     self.run.fail(saved.key, image.path, Stage.VALIDATE, InvalidDocument.code, message)
                 elif row is None:
                     _fail_gone(self.run, saved.key, image.path)
                 else:
-                    yield saved, row
+                    found.append((saved, row))
+        return found
 
-    async def _id(self, image: SavedImage) -> str | None:
-        """The image's id on the server now."""
-        if self.by_id and await self.run.mirror.state.listed([image.id]):
-            return image.id
+    async def _ids(self, images: Sequence[SavedImage]) -> Mapping[str, str]:
+        """The ids that saved images have on the server now; without those that are gone."""
+        listed = await self.run.mirror.state.listed([image.id for image in images]) if self.by_id else ()
+        ids = {image.id: image.id for image in listed}
+        for image in images:
+            if image.id not in ids:
+                found = (await self._strangers()).get((image.directory, image.name))
+                if found is not None and (found[1] is None or image.size_bytes in {None, found[1]}):
+                    ids[image.id] = found[0]
+        return ids
+
+    async def _strangers(self) -> Mapping[tuple[str, str], tuple[str, int | None] | None]:
         if self._places is None:
+            known: set[str] = set()
+            for name in self.snapshot.head.pages if self.by_id else ():
+                with suppress(SnapshotDamaged):  # reported when its documents are compared
+                    known.update(image.id for image in (await self.store.page(name)).images)
             self._places = {}
             async for page in image_pages(self.run.mirror.state):
                 for row in page:
-                    if row.listed is not None and row.record is not None:
-                        self._places[row.record.directory, row.record.name] = (row.id, row.listed.size_bytes)
-        found, size_bytes = self._places.get((image.directory, image.name), (None, None))
-        same = size_bytes is None or image.size_bytes is None or size_bytes == image.size_bytes
-        return found if same else None
+                    if row.listed is not None and row.record is not None and row.id not in known:
+                        place = (row.record.directory, row.record.name)
+                        self._places[place] = None if place in self._places else (row.id, row.listed.size_bytes)
+        return self._places
