@@ -541,6 +541,56 @@ class TestExports:
             assert (await self.export(client, "boxes")).status == 200
 
 
+class TestUploads:
+    async def upload(self, client: RemoClient, *files: tuple[str, bytes], **fields: str) -> Answer:
+        form = aiohttp.FormData(quote_fields=False)
+        for name, value in fields.items():
+            form.add_field(name, value)
+        for filename, data in files:
+            form.add_field("files", data, filename=filename, content_type="image/jpeg")
+        return await client.ask("POST", "/api/dataset/1/upload/", data=form)
+
+    async def finished(self, client: RemoClient, session: str) -> Any:
+        while True:
+            told = (await client.get(f"{UI}/uploads/{session}/status/")).json
+            if told["status"] in {"done", "failed"}:
+                return told
+            assert told["status"] == "pending"
+            await asyncio.sleep(0.01)
+
+    async def test_files_are_images_a_little_after_the_session_is_completed(self) -> None:
+        async with remo_client() as client:
+            data = client.first.content + b"end"
+            session = (await self.upload(client, ("new one.jpg", data))).json["session_id"]
+            assert (await client.get(f"{UI}/uploads/{session}/status/")).json["status"] == "not complete"
+            path = f"{UI}/uploads/{session}/complete/"
+            assert [(await client.post(path, {})).status for _ in range(2)] == [200, 404]
+            assert len(client.harbour) == 12
+            told = await self.finished(client, session)
+            assert (told["status"], told["images"]["successful"]) == ("done", 1)
+            assert client.harbour.named("new one.jpg").content == data
+
+    async def test_failed_means_that_something_failed_and_a_taken_name_keeps_its_content(self) -> None:
+        async with remo_client() as client:
+            files = [(client.first.name, b"\xff\xd8"), ("x.gif", b"GIF89a"), (client.first.name, client.first.content)]
+            session = (await self.upload(client, *files, complete="true")).json["session_id"]
+            told = await self.finished(client, session)
+            assert told["status"] == "failed"
+            complaints = [entry["errors"] for entry in told["images"]["errors"]]
+            assert complaints == [["File content type not supported"], ["not added (Duplicated image)"]]
+            assert (told["images"]["successful"], told["errors"][0]["value"]) == (1, "x.gif")
+            late = await self.upload(client, ("late.jpg", client.first.content), session_id=session)
+            assert (late.status, len(client.harbour)) == (200, 12)
+
+    async def test_a_folder_in_a_form_breaks_it_and_unknown_things_are_refused(self) -> None:
+        async with remo_client() as client:
+            assert brief(await self.upload(client, folder_id="1", complete="true")) == HTML_500
+            assert (await self.upload(client, session_id="none")).status == 404
+            assert (await client.post("/api/dataset/99/upload/", {})).status == 403
+            assert (await client.post(f"{UI}/uploads/", {"dataset_id": 1})).json["status"] == "not complete"
+            assert (await client.post(f"{UI}/uploads/", {})).status == 404
+
+
 class TestStamps:
     """D, U, L and S of the contract, section 7: which of them each event moves."""
 

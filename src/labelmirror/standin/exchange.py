@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -49,7 +49,7 @@ class Upload:
 class Call:
     """What a handler is told. `params` are the parts of the path, decoded; `body` is the whole body.
 
-    A multipart form comes as `form` and `files`, and its `body` is empty.
+    A multipart form comes as `form` and `files`, which have the names of their fields, and its `body` is empty.
     """
 
     method: str
@@ -58,7 +58,7 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     form: Mapping[str, str]
-    files: Mapping[str, Upload]
+    files: Sequence[tuple[str, Upload]]
     body: bytes
     key: Key | None
 

@@ -199,12 +199,12 @@ class _Endpoint:
 
 async def _call(request: web.Request, key: Key | None) -> Call:
     form: dict[str, str] = {}
-    files: dict[str, Upload] = {}
+    files: list[tuple[str, Upload]] = []
     body = b"" if request.content_type == "multipart/form-data" else await request.read()
     if request.content_type in {"multipart/form-data", "application/x-www-form-urlencoded"}:
         for name, value in (await request.post()).items():
             if isinstance(value, web.FileField):
-                files[name] = Upload(value.filename, value.file.read())
+                files.append((name, Upload(value.filename, value.file.read())))
             else:
                 form[name] = str(value)
     return Call(

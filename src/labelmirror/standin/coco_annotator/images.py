@@ -91,7 +91,7 @@ class ImageRoutes:
         )
 
     async def _upload(self, call: Call, user: User) -> Reply:
-        file, given = call.files.get("image"), call.form.get("dataset_id", call.query.get("dataset_id"))
+        file, given = dict(call.files).get("image"), call.form.get("dataset_id", call.query.get("dataset_id"))
         if file is None:
             raise invalid({"image": "Missing required parameter in an uploaded file"})
         if given is None:

@@ -1,7 +1,7 @@
 """The stand-in Remo 0.6.1.
 
 It follows the wire contract that the provider is written from; what it answers was compared with the real server.
-Not stood in for: search, annotation files, duplicates of datasets, the deprecated calls.
+Not stood in for: search, uploads of anything but image files, duplicates of datasets, the deprecated calls.
 """
 
 from labelmirror.standin.remo.dialect import build

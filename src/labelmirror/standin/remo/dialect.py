@@ -15,6 +15,7 @@ from labelmirror.standin.remo.door import Access, Door, Malformed
 from labelmirror.standin.remo.exports import ExportRoutes
 from labelmirror.standin.remo.labels import SetRoutes
 from labelmirror.standin.remo.sample import sample_world
+from labelmirror.standin.remo.uploads import UploadRoutes
 from labelmirror.standin.service import Ground, Login, Service
 
 VERSION = "0.6.1"
@@ -57,6 +58,7 @@ class Remo:
             *SetRoutes(self._desk).routes(),
             *AnnotationRoutes(self._desk).routes(),
             *ExportRoutes(self._desk).routes(),
+            *UploadRoutes(self._desk).routes(),
             *FileRoutes(self._desk).routes(),
         )
         patterns = sorted({each.pattern for each in known})

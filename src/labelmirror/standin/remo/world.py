@@ -35,12 +35,14 @@ class HalfSaved(Exception):
 class RemoWorld:
     """Everything that one Remo holds.
 
-    `step_s` passes between the steps of a save that a request asks for, so that readers can see it half done.
+    `step_s` passes between the steps of a save that a request asks for, so that readers can see it half done;
+    `import_s` between the completion of an upload and its images.
     """
 
     def __init__(self, clock: ServerClock, seed: int) -> None:
         self.clock = clock
         self.step_s = 0.0
+        self.import_s = 0.05
         self.datasets: dict[int, Dataset] = {}
         self._rng = random.Random(seed)
         self._by_md5: dict[str, dict[int, Image]] = {}
