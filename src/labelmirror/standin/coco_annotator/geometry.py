@@ -6,6 +6,8 @@ from typing import Any
 
 #: Polygons as flat lists x, y, x, y, …, in pixels of the image.
 Segmentation = list[list[float]]
+#: One side of a polygon: y and lower y, x at the former, and how far x goes for each row.
+_Edge = tuple[float, float, float, float]
 
 
 class Unreadable(ValueError):
@@ -42,15 +44,14 @@ def to_paper(segmentation: Sequence[Sequence[float]], width: int, height: int) -
 
 def measured(segmentation: Segmentation, width: int, height: int) -> tuple[int, list[float]]:
     """Area and box `[x, y, w, h]` of the pixels whose middle lies in any of the polygons, in whole pixels."""
+    rings = [_edges(ring) for ring in segmentation]
+    heights = [y for ring in rings for edge in ring for y in edge[:2]]
     area = 0
     left, top, right, bottom = width, height, 0, 0
-    heights = [y for ring in segmentation for y in ring[1::2]]
-    if not heights:
-        return 0, [0.0, 0.0, 0.0, 0.0]
-    for row in range(max(0, math.floor(min(heights))), min(height, math.ceil(max(heights)))):
-        columns = _columns(segmentation, row, width)
+    for row in range(max(0, math.floor(min(heights, default=0))), min(height, math.ceil(max(heights, default=0)))):
+        columns = _columns(rings, row + 0.5, width)
         if columns:
-            area += sum(stop - start for start, stop in columns)
+            area += sum([stop - start for start, stop in columns])
             left, right = min(left, columns[0][0]), max(right, columns[-1][1])
             top, bottom = min(top, row), row + 1
     if not area:
@@ -86,21 +87,24 @@ def _kept(polygon: list[float], width: int, height: int) -> bool:
     return any(number not in {width, height} for number in polygon)
 
 
-def _columns(segmentation: Segmentation, row: int, width: int) -> list[tuple[int, int]]:
+def _edges(ring: Sequence[float]) -> list[_Edge]:
+    """The sides of a polygon that are not level, each from its upper end."""
+    points = list(zip(ring[1::2], ring[::2], strict=False))
+    pairs = [sorted(pair) for pair in zip(points, points[1:] + points[:1], strict=True)]
+    return [(y, below_y, x, (below_x - x) / (below_y - y)) for (y, x), (below_y, below_x) in pairs if y < below_y]
+
+
+def _columns(rings: Sequence[Sequence[_Edge]], middle: float, width: int) -> list[tuple[int, int]]:
     """The stretches of columns that are covered in a row, from left to right, none touching the next."""
-    middle = row + 0.5
     spans: list[tuple[int, int]] = []
-    for ring in segmentation:
-        points = list(zip(ring[::2], ring[1::2], strict=False))
-        crossings = sorted(
-            x + (middle - y) / (next_y - y) * (next_x - x)
-            for (x, y), (next_x, next_y) in zip(points, [*points[1:], *points[:1]], strict=True)
-            if (y < middle) != (next_y < middle)
-        )
-        for start, stop in zip(crossings[::2], crossings[1::2], strict=False):
-            spans.append((max(0, math.floor(start + 0.5)), min(width, math.floor(stop + 0.5))))
+    for edges in rings:
+        crossings = sorted([x + (middle - y) * slope for y, below_y, x, slope in edges if y < middle <= below_y])
+        for start, stop in zip(crossings[::2], crossings[1::2], strict=True):
+            span = max(0, math.floor(start + 0.5)), min(width, math.floor(stop + 0.5))
+            if span[0] < span[1]:
+                spans.append(span)
     merged: list[tuple[int, int]] = []
-    for start, stop in sorted(span for span in spans if span[0] < span[1]):
+    for start, stop in sorted(spans):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
         else:
