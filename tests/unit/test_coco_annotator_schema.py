@@ -134,6 +134,16 @@ def test_a_crowd_mark_cannot_be_changed() -> None:
         assert problem.path == ("annotations", 0, "iscrowd")
 
 
+def test_a_category_that_went_since_the_dataset_was_read_cannot_be_saved_to() -> None:
+    wanted, gone, renamed = document(annotation(1), annotation(None, 2)), document(annotation(1)), document()
+    del gone["categories"][1]
+    renamed["categories"][1]["name"] = "people"
+    assert list(unsavable(wanted, document(annotation(1)))) == []
+    for held in (gone, renamed):
+        (problem,) = unsavable(wanted, held)
+        assert problem.path == ("annotations", 1, "category_id")
+
+
 def test_problems_have_the_lines_of_their_file() -> None:
     data = render(document(annotation(), annotation(2, isbbox="yes")))
     (problem,) = invalid(data, DATASET, "3")

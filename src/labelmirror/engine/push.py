@@ -158,7 +158,7 @@ class Pushing:
                 continue
             problems = await mirror.provider.problems(self.dataset, row.key, read[0])
             for problem in problems:
-                message = f"{row.path}: {problem.message}"
+                message = f"{row.path}: {problem.message}. {problem.hint}".removesuffix(". ")
                 self.run.fail(row.key, image_path(row.place), Stage.VALIDATE, problem.code, message)
             if not problems and row.local is not None and read[1] == row.local.stat:
                 edits.append(_Edit(row, images[row.key.image], read[0], mirror.format.parse(read[0]), wish))

@@ -12,7 +12,7 @@ from typing import cast
 from labelmirror.errors import InvalidDocument
 from labelmirror.model.document import Document, JsonObject, JsonValue
 from labelmirror.model.remote import Dataset
-from labelmirror.providers.coco_annotator.annotation import id_of, names_of
+from labelmirror.providers.coco_annotator.annotation import id_of, name_in, names_of
 from labelmirror.providers.coco_annotator.format import CocoAnnotatorFormat, annotations_of
 from labelmirror.providers.coco_annotator.geometry import is_dropped, rounded
 from labelmirror.providers.documents import Problem, is_number, kind, located, shown
@@ -58,13 +58,21 @@ def problems(document: Document, dataset: Dataset, image: str) -> Sequence[Probl
 
 
 def unsavable(wanted: Document, held: Document) -> Sequence[Problem]:
-    """Changes that no request of this server makes: the crowd mark of an annotation (contract, 15)."""
+    """What shows only beside the document that the server was just read to hold.
+
+    Crowd marks, which no request sets (contract, 15), and categories that went or were renamed since the dataset was read.
+    """
     there = {id_of(annotation): annotation for annotation in annotations_of(held)}
+    here, now = names_of(wanted["categories"]), names_of(held["categories"])
     found: list[Problem] = []
     for index, annotation in enumerate(annotations_of(wanted)):
         before = there.get(id_of(annotation), {})
         if bool(annotation.get("iscrowd")) != bool(before.get("iscrowd")):
             found.append(_crowd(("annotations", index)))
+        name = name_in(now, annotation)
+        if name is None or name != name_in(here, annotation):
+            place: Path = ("annotations", index, "category_id")
+            found.append(Problem(place, "its category was removed or renamed on the server", "Sync again first."))
     return found
 
 
