@@ -57,6 +57,13 @@ class TestLogin:
             names = [client.world.categories[number].name for number in client.harbour.categories]
             assert names == ["boat", "kite"]
 
+    async def test_a_server_without_logins_takes_anybody_for_an_owner(self) -> None:
+        async with coco_client() as client:
+            client.world.open_to_all = True
+            assert (await client.ask("GET", "/info/", login=NOBODY)).json["login_enabled"] is False
+            assert (await client.ask("GET", "/user/", login=NOBODY)).json["username"] == "anonymous"
+            assert (await client.ask("GET", "/image/", login=NOBODY)).json["total"] == 17
+
 
 class TestErrors:
     @pytest.mark.parametrize(
@@ -905,6 +912,18 @@ class TestPeople:
             client.world.move_file(image, "elsewhere/a.png")
             read = (await client.read(image))["image"]
             assert (read["path"], read["file_name"]) == ("/datasets/harbour/elsewhere/a.png", image.file_name)
+
+    async def test_a_visit_in_the_web_editor_saves_the_image(self) -> None:
+        async with coco_client() as client:
+            image = client.images()[0]
+            ring = [0.26, 1, 9.44, 1, 9.44, 5.06]
+            drawn = client.world.draw(image, client.world.category("building"), [ring])
+            empty = client.world.create(image, 1, "admin")
+            client.world.visit(image, stay_ms=2_011)
+            read = await client.read(image)
+            assert flat(read)[drawn.id]["segmentation"] == [[0.3, 1.0, 9.4, 1.0, 9.4, 5.1]]
+            assert read["image"]["milliseconds"] == 2_011
+            assert empty.deleted
 
 
 class TestFaults:

@@ -38,7 +38,7 @@ def cars(document: Document) -> CocoDocument:
 
 async def exported(bench: Bench) -> tuple[Rows, Exported]:
     rows = Rows()
-    return rows, await export_coco(bench.mirror, cars, rows)
+    return rows, await export_coco(bench.mirror, cars, rows, bench.reporter)
 
 
 async def mirrored(images: int = 3) -> Bench:

@@ -37,7 +37,7 @@ def export(
             _check(shop.config, path)
             documents = coco_form(shop.config, name)
             async with open_local_mirror(shop, name) as mirror, open_export(path, SECTIONS) as out:
-                exported = await export_coco(mirror, documents, out)
+                exported = await export_coco(mirror, documents, out, shop.reporter)
         return call.answer(
             shapes.export_shape(path, exported),
             lambda: telling.exported(path, exported),

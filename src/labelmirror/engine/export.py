@@ -9,14 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from labelmirror.engine.marker import check_marker
-from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, LocalMirror, image_path
+from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, LocalMirror, image_path, reported
 from labelmirror.engine.rows import document_pages
 from labelmirror.errors import InvalidDocument, TooLarge
 from labelmirror.model.coco import CocoAnnotation, CocoCategory, CocoDocument
 from labelmirror.model.document import JsonObject, JsonValue
+from labelmirror.model.events import Phase
 from labelmirror.model.rows import DocumentRow
 from labelmirror.model.trouble import Failed, Stage
 from labelmirror.ports.export import CocoForm, RowsFile
+from labelmirror.ports.reporter import Reporter
 
 #: The lists of the file, in its order.
 SECTIONS = ("images", "annotations", "categories")
@@ -34,14 +36,16 @@ class Exported:
     troubles: list[Failed] = field(default_factory=list)
 
 
-async def export_coco(mirror: LocalMirror, form: CocoForm, out: RowsFile) -> Exported:
+async def export_coco(mirror: LocalMirror, form: CocoForm, out: RowsFile, reporter: Reporter) -> Exported:
     """Write all documents that are in the mirror, as they are now. One that cannot be read fails, the others go on."""
     await check_marker(mirror, claim=False)
     work = _Export(mirror, form, out)
     summary = await mirror.tree.read_summary_head() or {}
     work.know(_declared(summary.get("categories")))
-    async for page in document_pages(mirror.state):
-        await work.take(page)
+    with reported(reporter, mirror.name, Phase.EXPORTING) as progress:
+        async for page in document_pages(mirror.state):
+            await work.take(page)
+            progress.add(len(page))
     await out.add("categories", work.categories())
     return work.done
 

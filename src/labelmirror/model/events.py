@@ -17,6 +17,7 @@ class Phase(Enum):
     VERIFYING = "checking files"
     BACKING_UP = "saving a snapshot"
     RESTORING = "restoring"
+    EXPORTING = "exporting"
 
 
 @dataclass(frozen=True, slots=True)

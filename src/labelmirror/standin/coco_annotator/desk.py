@@ -17,6 +17,8 @@ from labelmirror.standin.options import StandinOptions
 #: What an operation is given besides the call: who asks.
 Operation = Callable[[Call, User], Awaitable[Reply]]
 DONE = {"success": True}
+#: Whoever asks a server that was started with LOGIN_DISABLED.
+ANYBODY = User("anonymous", "", is_admin=True)
 COOKIE = "session"
 
 
@@ -51,7 +53,9 @@ class Desk:
         return f"{name}.{hmac.digest(self.secret, name.encode(), 'sha256').hex()}"
 
     def caller(self, headers: Mapping[str, str]) -> User | None:
-        """Who asks, by HTTP Basic or by the cookie of a session."""
+        """Who asks, by HTTP Basic or by the cookie of a session; whoever asks where nobody needs to log in."""
+        if self.world.open_to_all:
+            return ANYBODY
         scheme, _, proof = headers.get("Authorization", "").partition(" ")
         try:
             if scheme.lower() == "basic":

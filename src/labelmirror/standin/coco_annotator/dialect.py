@@ -11,7 +11,7 @@ from labelmirror.standin.coco_annotator.annotator import AnnotatorRoutes
 from labelmirror.standin.coco_annotator.categories import CategoryRoutes
 from labelmirror.standin.coco_annotator.colleague import CocoColleague
 from labelmirror.standin.coco_annotator.datasets import DatasetRoutes
-from labelmirror.standin.coco_annotator.desk import COOKIE, DONE, Desk, body_of, refusal
+from labelmirror.standin.coco_annotator.desk import ANYBODY, COOKIE, DONE, Desk, body_of, refusal
 from labelmirror.standin.coco_annotator.exports import ExportRoutes
 from labelmirror.standin.coco_annotator.images import ImageRoutes
 from labelmirror.standin.coco_annotator.sample import ADMIN, sample_world
@@ -99,7 +99,8 @@ class CocoAnnotator:
         return {"data": self.rows(payload)}
 
     async def _info(self, _call: Call) -> Reply:
-        counts = {"total_users": len(self._desk.world.users), "login_enabled": True, "allow_registration": True}
+        world = self._desk.world
+        counts = {"total_users": len(world.users), "login_enabled": not world.open_to_all, "allow_registration": True}
         return Reply({"name": "COCO Annotator", "author": "Justin Brooks", "git": {"tag": VERSION}, **counts})
 
     async def _login(self, call: Call) -> Reply:
@@ -114,6 +115,8 @@ class CocoAnnotator:
         return Reply(DONE)
 
     async def _user(self, _call: Call, user: User) -> Reply:
+        if user is ANYBODY:
+            return Reply({"admin": False, "username": user.name, "name": "Anonymous User", "is_admin": False})
         return Reply({"user": self._shown(user)})
 
     def _shown(self, user: User) -> dict[str, Any]:
