@@ -153,6 +153,7 @@ async def test_the_dataset_of_a_coco_annotator_comes_back_as_the_server_would_ex
         if entry.isbbox:
             assert rounded(row["bbox"]) == rounded(entry.bbox)
             assert row["area"] == entry.area
+    assert [row["supercategory"] for row in coco.cats.values() if row["name"] == "boat"] == ["vessel"]
     person = next(row for row in coco.cats.values() if row["name"] == "person")
     assert (person["keypoints"], person["skeleton"]) == (["head", "hand", "foot"], [[1, 2], [2, 3]])
 

@@ -52,7 +52,7 @@ async def export_coco(mirror: LocalMirror, form: CocoForm, out: RowsFile, report
 
 @dataclass(slots=True)
 class _Export:
-    """An export under way. `_images` are the numbers of images of the present page, and of the last one before it."""
+    """An export under way. `_last_image` is that of the last document: the next one may be its own in another set."""
 
     mirror: LocalMirror
     form: CocoForm
@@ -67,7 +67,7 @@ class _Export:
         for category in categories:
             known = self._categories.setdefault(category.name, category)
             self._numbers.setdefault(category.name, len(self._numbers) + 1)
-            if category.keypoints and not known.keypoints:
+            if not known.keypoints and not known.supercategory:
                 self._categories[category.name] = category
 
     async def take(self, rows: Sequence[DocumentRow]) -> None:
@@ -82,7 +82,7 @@ class _Export:
                 self.done.images += 1
                 images.append(self._image(row, sizes.get(row.key.image)))
             self.know(document.categories)
-            self.know([CocoCategory(annotation.category) for annotation in document.annotations])
+            self.know([CocoCategory(name) for name in self._new_names(document)])
             annotations += [self._annotation(row, annotation) for annotation in document.annotations]
             self.done.left_out.update(document.left_out)
             self.done.lost.update(document.lost)
@@ -99,6 +99,10 @@ class _Export:
                 posed = {"keypoints": list(category.keypoints), "skeleton": [list(pair) for pair in category.skeleton]}
             rows.append({"id": number, "name": name, "supercategory": category.supercategory, **posed})
         return rows
+
+    def _new_names(self, document: CocoDocument) -> Sequence[str]:
+        names = dict.fromkeys(annotation.category for annotation in document.annotations)
+        return [name for name in names if name not in self._numbers]
 
     async def _document(self, row: DocumentRow) -> CocoDocument | None:
         """The working document as it is now; None if it is not there or no document."""
