@@ -6,7 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint types unit bench test-kill test-sdk lock clean
+.PHONY: demo test lint types unit bench test-kill test-writers test-sdk lock clean
 
 demo: $(STAMP)
 	$(BIN)/labelmirror demo
@@ -30,6 +30,10 @@ bench: $(STAMP)
 # Death at every single write, and every fault on every single request; make test draws some of them.
 test-kill: $(STAMP)
 	EXHAUSTIVE=1 $(BIN)/python -m pytest -s tests/resilience
+
+# 5 000 interleavings of two to five writers, and twenty months of two people and a script; make test draws some of them.
+test-writers: $(STAMP)
+	EXHAUSTIVE=1 $(BIN)/python -m pytest -s tests/sim/test_writers.py
 
 # The official Pictograph SDKs against the stand-in, each in an environment of its own below .cache/.
 test-sdk: $(STAMP)

@@ -3,11 +3,9 @@
 Replay a seed with: python -m pytest tests/sim --seed N
 """
 
-import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from unittest.mock import patch
 
@@ -20,10 +18,12 @@ from labelmirror.model.policy import OnConflict
 from labelmirror.model.remote import Dataset, Reading
 from labelmirror.model.rows import FileStat, LocalFile
 from labelmirror.model.saving import Save, SaveAnswer, SaveResult
+from labelmirror.planning import plan
 from labelmirror.planning.plan import DocumentPlan
 from labelmirror.planning.push import Decision, Side, decide
 from labelmirror.ports.state import DocumentRecorded
 from labelmirror.ports.tree import Placement
+from sim.many import lived
 from sim.world import CRASH_POINTS, FAULTS, SAVE_FAULTS, World, simulate
 from support.memory_provider import MemoryProvider, PlainFormat
 from support.memory_state import _Journal
@@ -66,11 +66,6 @@ def live(seeds: Sequence[int]) -> tuple[Counter[str], Counter[str], Counter[str]
     return rows, faults, crashes
 
 
-def chunks(seeds: Sequence[int], size: int = 50) -> Iterator[Sequence[int]]:
-    for start in range(0, len(seeds), size):
-        yield seeds[start : start + size]
-
-
 def test_no_edit_is_lost_and_every_world_comes_to_rest(
     request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
 ) -> None:
@@ -84,11 +79,10 @@ def test_no_edit_is_lost_and_every_world_comes_to_rest(
     rows: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     crashes: Counter[str] = Counter()
-    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for more_rows, more_faults, more_crashes in pool.map(live, chunks(seeds)):
-            rows += more_rows
-            faults += more_faults
-            crashes += more_crashes
+    for more_rows, more_faults, more_crashes in lived(live, seeds, at_once=50):
+        rows += more_rows
+        faults += more_faults
+        crashes += more_crashes
     tables = (("row", rows), ("fault", faults), ("death", crashes))
     lines = [f"{count:9}  {title}  {name}" for title, counts in tables for name, count in sorted(counts.items())]
     record_property("shown", "\n".join([f"fresh seeds {first} to {first + FRESH - 1}", *lines]))
@@ -116,10 +110,10 @@ def recording_base_before_the_file() -> Iterator[None]:
     async def hasty(run: Run, plans: Sequence[DocumentPlan]) -> int:
         stat = FileStat(0, 0, 0, 0)
         records = []
-        for plan in plans:
-            base = pull._base_of(plan.row)
+        for planned in plans:
+            base = pull._base_of(planned.row)
             local = LocalFile(stat, base.digest, base.counts)
-            records.append(DocumentRecorded(plan.row.key, base, local))
+            records.append(DocumentRecorded(planned.row.key, base, local))
         if records:
             await run.mirror.state.record_documents(records)
         return await honest(run, plans)
@@ -201,9 +195,16 @@ def taking_half_a_save_for_somebodys_edit() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def doing_more_than_was_agreed_on() -> Iterator[None]:
+    with patch.object(plan, "_is_agreed", lambda _plan, _agreed: True):
+        yield
+
+
 @pytest.mark.parametrize(
     "bug",
     [
+        doing_more_than_was_agreed_on,
         saving_without_reading_again,
         recording_base_before_reading_back,
         sending_blindly_again,

@@ -8,15 +8,16 @@ that nothing of its unwinding can have an effect. The next life starts on what t
 import dataclasses
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import anyio
 
-from labelmirror.engine.cycle import CycleOptions, sync
+from labelmirror.engine.cycle import CycleOptions, plan, sync
 from labelmirror.engine.mirror import Mirror
 from labelmirror.errors import DiskError, LabelmirrorError, Limited, ProtocolError, Rejected, Unavailable
+from labelmirror.model.actions import Agreed
 from labelmirror.model.document import Digest, JsonObject, render
 from labelmirror.model.events import Event
 from labelmirror.model.keys import DatasetRef
@@ -24,7 +25,7 @@ from labelmirror.model.policy import Consent, MirrorPolicy, OnConflict
 from labelmirror.model.report import MirrorOutcome, MirrorReport
 from labelmirror.model.saving import Save, SaveOutcome
 from labelmirror.model.trouble import Failed, Stage
-from labelmirror.planning import plan
+from labelmirror.planning import plan as planning
 from labelmirror.planning.classify import Side, Verdict, Void, classify
 from support.memory_provider import JPEG, MemoryImage, MemoryProvider, PlainFormat
 from support.memory_state import MemoryState
@@ -32,6 +33,8 @@ from support.memory_tree import MemoryTree
 from support.virtual_loop import VirtualClock, run_virtual
 
 FORMAT = PlainFormat()
+
+T = TypeVar("T")
 CATEGORIES = ("car", "bus", "sign")
 
 
@@ -141,7 +144,7 @@ class Gated:
 class World:
     """One server, one directory, one memory, and everything that happens to them."""
 
-    def __init__(self, seed: int, *, pushes: bool = False) -> None:
+    def __init__(self, seed: int, *, pushes: bool = False, images: range = range(20, 28)) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
@@ -172,7 +175,7 @@ class World:
         self.edits: dict[str, bytes] = {}
         #: Every digest that the server ever held of an image.
         self.ever: dict[str, set[Digest]] = {}
-        #: Ids of annotations: made by people, taken away by people, and overwritten in the window of a save.
+        #: Versions of annotations: made by people, left behind by people who saw them, overwritten in the window of a save.
         self.made: set[str] = set()
         #: What images had before the last edit on the server.
         self.former: dict[str, list[JsonObject]] = {}
@@ -185,7 +188,14 @@ class World:
         self.applied: set[str] = set()
         self.in_the_way: bytes | None = None
         self.disk_fails: Callable[[], bool] = lambda: False
-        for _ in range(self.rng.randrange(20, 28)):
+        #: Who works while the program runs: what each does, now and then.
+        self.writers: list[Callable[[], None]] = [self.edit_remotely, self.edit_remotely]
+        self.writers += [self.edit_locally, self.edit_locally]
+        #: How long each rests between two edits, on average.
+        self.rest_s = 40.0
+        #: What a run was told to do and nothing else; None: whatever is to be done.
+        self.agreed: Agreed | None = None
+        for _ in range(self.rng.choice(images)):
             self.add_image()
         for image in self.provider.images_by_id.values():
             if image.name == f"{image.id.removeprefix('i').lstrip('0')}.jpg" and self.rng.random() < 0.2:
@@ -210,13 +220,13 @@ class World:
 
     def annotation(self) -> JsonObject:
         self.names += 1
-        return {"id": f"n{self.names}", "name": self.rng.choice(CATEGORIES), "x": self.rng.randrange(1000)}
+        return {"id": f"n{self.names}", "name": self.rng.choice(CATEGORIES), "x": self.names}
 
     def note(self, image: MemoryImage) -> None:
         """Remember what the server holds now of an image."""
         self.ever.setdefault(image.id, set()).add(FORMAT.digest(image.document()))
-        self.made |= ids(image.annotations)
-        self.seen_on_server |= ids(image.annotations)
+        self.made |= versions(image.annotations)
+        self.seen_on_server |= versions(image.annotations)
 
     def witness_save(self, image: MemoryImage, save: Save) -> None:
         """Called when a save takes effect: it has a durable record, is not done twice, and what it overwrites is counted."""
@@ -242,13 +252,14 @@ class World:
         assert any(record.outcome is SaveOutcome.OPEN and record.body_digest == digest for record in records), (
             f"{where} without an undo record"
         )
-        assert len(ids(wanted)) == len(wanted), f"{where} doubles an annotation"
+        assert len({item["id"] for item in wanted}) == len(wanted), f"{where} doubles an annotation"
+        assert self.agreed is None or save.key in self.agreed.documents, f"{where} that no plan names"
         self.ever.setdefault(image.id, set()).add(digest)
-        self.seen_on_server |= ids(wanted)
+        self.seen_on_server |= versions(wanted)
         if held != save.expected.digest:
             assert save.expected.data is not None
             read = FORMAT.annotations(FORMAT.parse(save.expected.data))
-            self.lost_in_window |= ids(image.annotations) - ids(read) - ids(wanted)
+            self.lost_in_window |= versions(image.annotations) - versions(read) - versions(wanted)
             self.saves["foreign saves overwritten"] += 1
             return len(image.annotations) != len(read)
         return False
@@ -261,7 +272,8 @@ class World:
             return [*result, self.annotation()]
         at = rng.randrange(len(result))
         if kind == "move":
-            result[at] = {**result[at], "x": rng.randrange(1000)}
+            self.names += 1
+            result[at] = {**result[at], "x": self.names}
         elif kind == "delete":
             del result[at]
         elif rng.random() < 0.3:
@@ -283,14 +295,14 @@ class World:
             # Somebody presses undo: the server's own former content comes back.
             self.replace(image, self.former.pop(image.id, image.annotations))
         elif kind == "delete":
-            self.taken |= ids(image.annotations)
+            self.taken |= versions(image.annotations)
             del self.provider.images_by_id[image.id]
         else:
             image.directory = self.rng.choice(["", "day", "moved"])
 
     def replace(self, image: MemoryImage, annotations: list[JsonObject]) -> None:
         """Somebody saves on the server."""
-        self.taken |= ids(image.annotations) - ids(annotations)
+        self.taken |= versions(image.annotations) - versions(annotations)
         image.annotations = annotations
         self.note(image)
 
@@ -306,7 +318,7 @@ class World:
             self.touch_image(kind)
         elif documents:
             path = self.rng.choice(documents)
-            before = ids_in(self.tree.files()[path])
+            before = versions_in(self.tree.files()[path])
             if kind == "lose":
                 # What was not on the server yet is lost by the person's own hand.
                 self.taken |= before - self.on_server()
@@ -318,8 +330,8 @@ class World:
                 self.write(path, b'{"annotations": [')
             else:
                 after = self.changed(self.tree.files()[path])
-                self.taken |= before - ids_in(after)
-                self.made |= ids_in(after)
+                self.taken |= before - versions_in(after)
+                self.made |= versions_in(after)
                 self.write(path, after)
 
     def changed(self, data: bytes) -> bytes:
@@ -333,11 +345,13 @@ class World:
         """Ids of annotations that a person, who was told, can bring back by `undo`: somebody saved over half a save."""
         held = self.state.held
         told = [save for save in held.saves.values() if save.key in held.alarms and save.outcome.had_effect]
-        return {id_ for save in told for content in (save.before, save.body) for id_ in ids_in(held.contents[content])}
+        return {
+            id_ for save in told for content in (save.before, save.body) for id_ in versions_in(held.contents[content])
+        }
 
     def on_server(self) -> set[str]:
-        """Ids of all annotations that the server holds now."""
-        return {id_ for image in self.provider.images_by_id.values() for id_ in ids(image.annotations)}
+        """The versions of all annotations that the server holds now."""
+        return {id_ for image in self.provider.images_by_id.values() for id_ in versions(image.annotations)}
 
     def write(self, path: str, data: bytes) -> None:
         self.tree.edit(path, data)
@@ -352,14 +366,14 @@ class World:
                 self.tree.edit(path, b"rot")
 
     async def people(self) -> None:
-        """Two who annotate on the server and two who edit files, for as long as the run lasts."""
+        """Those who annotate on the server and those who edit files, for as long as the run lasts."""
         async with anyio.create_task_group() as tasks:
-            for act in (self.edit_remotely, self.edit_remotely, self.edit_locally, self.edit_locally):
+            for act in self.writers:
                 tasks.start_soon(self.keep_acting, act)
 
     async def keep_acting(self, act: Callable[[], None]) -> None:
         while True:
-            await anyio.sleep(self.rng.expovariate(1 / 40))
+            await anyio.sleep(self.rng.expovariate(1 / self.rest_s))
             act()
 
     # --- the law that is checked at every step -------------------------------------------------------------------
@@ -374,12 +388,17 @@ class World:
                 if here and record.id in self.provider.images_by_id:
                     msg = f"seed {self.seed}: {detail} is retired, and image {record.id} is on the server"
                     raise AssertionError(msg)
+        if self.agreed is not None and point in {"tree.place:before", "tree.retire:before", "tree.move:before"}:
+            named = [*self.agreed.documents.values(), *self.agreed.images.values()]
+            assert str(detail) in {item.path for item in named}, (
+                f"seed {self.seed}: {point} of {detail}: no plan names it"
+            )
         if point in {"tree.place:before", "tree.retire:before"}:
             self.in_the_way = self.tree.files().get(str(detail))
         if point in {"tree.place:after", "tree.retire:after"}:
             path, data = str(detail), self.in_the_way
             if self.policy.push and data is not None:
-                lost = ids_in(data) - ids_in(self.tree.files().get(path, b"")) - self.taken
+                lost = versions_in(data) - versions_in(self.tree.files().get(path, b"")) - self.taken
                 lost -= {id_ for id_ in lost if self.ever_on_server(id_)}
                 assert not lost, f"seed {self.seed}: {point} took {lost} away from {path}"
             elif data is not None and self.edits.get(path) == data and not self.server_had(data):
@@ -465,7 +484,22 @@ class World:
         self, life: Life | None = None, *, consent: Consent | None = None, full: bool = False
     ) -> MirrorReport | None:
         """One run of the program; None when it died."""
-        life = self.life = life or Life(self)
+        options = CycleOptions(full_check=full, consent=consent or Consent(), agreed=self.agreed)
+        report = await self.live(life or Life(self), lambda mirror: sync(mirror, options))
+        if report is not None:
+            self.outcomes[report.outcome.value] += 1
+            self.log.append(f"{report.outcome.value} {report.error.message if report.error else ''} {report.documents}")
+        return report
+
+    async def agree(self) -> None:
+        """Somebody looks at a plan and agrees to it: the next run does that and nothing else."""
+        report = await self.live(Life(self), lambda mirror: plan(mirror, CycleOptions()))
+        if report is not None and report.error is None:
+            self.agreed = Agreed.on(item for item in report.items if not item.waits)
+
+    async def live(self, life: Life, work: Callable[[Mirror], Awaitable[T]]) -> T | None:
+        """One life of the program; None when it died."""
+        self.life = life
         mirror = Mirror(
             name="street",
             server="acme",
@@ -480,7 +514,7 @@ class World:
             workers=self.rng.choice([1, 3, 8]),
         )
         try:
-            report = await sync(mirror, CycleOptions(full_check=full, consent=consent or Consent()))
+            return await work(mirror)
         except BaseException as error:
             if not only_crashes(error):
                 raise
@@ -489,9 +523,6 @@ class World:
         finally:
             life.dead = True
             self.life = None
-        self.outcomes[report.outcome.value] += 1
-        self.log.append(f"{report.outcome.value} {report.error.message if report.error else ''} {report.documents}")
-        return report
 
     async def eventful_run(self) -> MirrorReport | None:
         """A run while people work, requests fail, and the program may be killed."""
@@ -506,9 +537,12 @@ class World:
         report: MirrorReport | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.people)
+            if self.rng.random() < 0.15:
+                await self.agree()
+                await anyio.sleep(self.rng.expovariate(1 / 20))
             report = await self.run(life, consent=consent, full=self.rng.random() < 0.3)
             tasks.cancel_scope.cancel()
-        self.busy = False
+        self.busy, self.agreed = False, None
         return report
 
     async def peace(self) -> MirrorReport:
@@ -537,15 +571,15 @@ class FailingTree:
         return await self._tree.place(placements)
 
 
-def ids(annotations: Sequence[JsonObject]) -> set[str]:
-    """The ids of annotations."""
-    return {str(item["id"]) for item in annotations}
+def versions(annotations: Sequence[JsonObject]) -> set[str]:
+    """What tells each state of each annotation: its id, and where it was put. No two edits put one in the same place."""
+    return {f"{item['id']}@{item['x']}" for item in annotations}
 
 
-def ids_in(data: bytes) -> set[str]:
-    """The ids of the annotations in a file; none if it is no document."""
+def versions_in(data: bytes) -> set[str]:
+    """The versions of the annotations in a file; none if it is no document."""
     try:
-        return ids(FORMAT.annotations(FORMAT.parse(data)))
+        return versions(FORMAT.annotations(FORMAT.parse(data)))
     except LabelmirrorError:
         return set()
 
@@ -564,7 +598,7 @@ def check_peace(world: World, report: MirrorReport) -> None:
     assert report.outcome in {MirrorOutcome.SYNCED, MirrorOutcome.HELD, MirrorOutcome.PARTIAL}, where
     assert report.documents.pulled == report.images.pulled == report.images.retired == 0, f"{where}: not at rest"
     if world.policy.push:
-        everywhere = world.on_server().union(*map(ids_in, files.values()), world.in_records_of_alarms())
+        everywhere = world.on_server().union(*map(versions_in, files.values()), world.in_records_of_alarms())
         lost = world.made - world.taken - world.lost_in_window - everywhere
         assert not lost, f"{where}: annotations {lost} vanished, and nobody took them away"
         for save in world.state.held.saves.values():
@@ -623,7 +657,7 @@ def simulate(seed: int, cycles: int = 10) -> World:
         world.rows[row_of(base, local, remote)] += 1
         return classify(base, local, remote)
 
-    with patch.object(plan, "classify", counted):
+    with patch.object(planning, "classify", counted):
         try:
             run_virtual(_live(world, cycles))
         except ExceptionGroup as group:

@@ -79,7 +79,7 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
         run,
         full_check=options.full_check,
         move_files=options.agreed is None,
-        finish_saves=options.directions.pushes and options.retire,
+        finish_saves=options.directions.pushes and options.retire and options.agreed is None,
         agreed=options.agreed,
     )
     if options.agreed is not None:
