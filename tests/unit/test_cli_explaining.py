@@ -91,7 +91,7 @@ def test_a_save() -> None:
         "image_id": "1",
         "at": "1970-01-02T00:00:00Z",
         "read_count": 3,
-        "previous_count": None,
+        "previous_count": 3,
         "new_count": 2,
         "outcome": "saved",
     }
