@@ -225,8 +225,11 @@ class RemoWorld:
         if row is None:
             row = self._new_row(chosen, image)
             self._touch(chosen)
-        chosen.tags[tag_id] = name
-        chosen.retag()
+            # The row is counted before it has its tag.
+            chosen.counts()
+        if tag_id not in chosen.tags:
+            chosen.tags[tag_id] = name
+            chosen.retag()
         if tag_id in row.tags:
             return tag_id, False
         row.tags.append(tag_id)
