@@ -597,8 +597,7 @@ class TestStamps:
     async def moved(self, client: RemoClient, path: str, method: str = "POST", body: Any = None) -> str:
         chosen = next(iter(client.harbour.sets.values()))
         before = await client.stamps(chosen)
-        answer = await client.ask(method, path, json=body)
-        assert answer.status < 300
+        await client.ask(method, path, json=body)
         after = await client.stamps(chosen)
         return "".join(letter for letter, old, new in zip("DULS", before, after, strict=True) if old != new)
 
@@ -610,6 +609,8 @@ class TestStamps:
             objects = (await client.read(client.boxes, client.first))["annotation_info"]
             assert await self.moved(client, save, body={"objects": objects}) == "DUL"
             assert await self.moved(client, save, body={"objects": [box("A"), box("B", 5, 6, 7, 8)]}) == "DULS"
+            assert await self.moved(client, save, body={"objects": [{}]}) == "D"
+            assert await self.moved(client, save, body={"objects": [None]}) == ""
             assert await self.moved(client, f"{image}/status/", body={"status": "skipped"}) == "ULS"
             assert await self.moved(client, f"{image}/tags/", body={"name": "night"}) == ""
             assert await self.moved(client, f"{image}/tags/", body={"name": "fresh"}) == "S"

@@ -5,7 +5,7 @@ import asyncio
 from labelmirror.standin.exchange import Call, Memory, Refusal, Reply, Route
 from labelmirror.standin.remo import wire
 from labelmirror.standin.remo.desk import Desk, members, payload
-from labelmirror.standin.remo.door import broken
+from labelmirror.standin.remo.door import Malformed, broken
 from labelmirror.standin.remo.model import AnnotationSet, Image, Status, Task
 from labelmirror.standin.remo.saves import Wanted, wanted
 from labelmirror.standin.remo.world import HalfSaved
@@ -42,7 +42,13 @@ class AnnotationRoutes:
 
     async def _save(self, call: Call) -> Reply:
         chosen, image = self._desk.set_and_image(call)
-        asked = wanted(payload(call), chosen.task)
+        body = payload(call)
+        try:
+            asked = wanted(body, chosen.task)
+        except Malformed:
+            # Serializers are asked after the dataset's stamp has moved.
+            chosen.dataset.updated_s = self._desk.world.clock.now_s()
+            raise
         await self._carry_out(chosen, image, asked)
         row = chosen.row(image)
         if row is None:

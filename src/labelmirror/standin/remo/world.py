@@ -288,7 +288,7 @@ class RemoWorld:
         row = chosen.row(image) or self._new_row(chosen, image)
         row.updated_s = self.clock.now_s()
         row.status = status
-        self._touch(chosen)
+        chosen.annotated_s = chosen.updated_s = self.clock.now_s()
         yield
         row.saved = True
         row.objects.clear()
