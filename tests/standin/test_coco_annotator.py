@@ -913,6 +913,15 @@ class TestPeople:
             read = (await client.read(image))["image"]
             assert (read["path"], read["file_name"]) == ("/datasets/harbour/elsewhere/a.png", image.file_name)
 
+    async def test_every_annotation_of_the_sample_can_be_moved(self) -> None:
+        async with coco_client() as client:
+            for image in client.images():
+                for entry in client.world.annotations_of(image):
+                    before = flat(await client.read(image))[entry.id]
+                    client.world.move_geometry(image, entry)
+                    assert flat(await client.read(image))[entry.id] != before
+                    assert entry.keypoints[6:] in ([], [0, 0, 0])
+
     async def test_a_visit_in_the_web_editor_saves_the_image(self) -> None:
         async with coco_client() as client:
             image = client.images()[0]

@@ -268,8 +268,11 @@ class CocoWorld:
         return self.draw(image, self.category(category), [box], isbbox=True)
 
     def move_geometry(self, image: Image, annotation: Annotation | None = None, by: float = 1) -> None:
-        """Shift the outlines of one annotation (the first, unless given) to the right; no count changes."""
+        """Shift outlines and labelled keypoints of one annotation (the first, unless given) to the right; no count changes."""
         moved = annotation or self.annotations_of(image)[0]
+        for at in range(0, len(moved.keypoints), 3):
+            x, y, flag = moved.keypoints[at : at + 3]
+            moved.keypoints[at : at + 3] = [x + by if flag else x, y, flag]
         moved.segmentation = [
             [number + by if at % 2 == 0 else number for at, number in enumerate(ring)] for ring in moved.segmentation
         ]
