@@ -19,6 +19,7 @@ from labelmirror.errors import BodyMismatch, KeyRefused, Limited, RemoteError
 from labelmirror.model.remote import Dataset, ListedImage
 from labelmirror.ports.provider import ImageStream
 from labelmirror.providers.pictograph.archive import BROKEN, ArchiveRules, content, opened
+from labelmirror.providers.pictograph.dialect import STATUSES
 from labelmirror.providers.pictograph.exports import Exports
 
 #: So many images of a status are fetched with a request each before an export is made: it brings the others a second time.
@@ -61,7 +62,7 @@ class PackedImages:
 
     async def open(self, image: ListedImage) -> ImageStream | None:
         """The image's bytes; None if the API is to be asked for them."""
-        if image.status is None or image.size_bytes is None:
+        if image.status is None or image.status not in STATUSES or image.size_bytes is None:
             return None
         status = self._statuses.setdefault(image.status, _Status())
         status.asked += 1
@@ -95,11 +96,19 @@ def _files(file: IO[bytes], rules: ArchiveRules) -> _Files:
     documents = [info for info in members if info.filename.endswith(".json")]
     names = [(info.filename.rpartition("/")[2], info.file_size) for info in members]
     often = Counter(names)
-    return _Files(
+    files = _Files(
         archive,
         frozenset(_images_of(archive, documents, rules)),
-        {name: info for name, info in zip(names, members, strict=True) if often[name] == 1},
+        {
+            name: info
+            for name, info in zip(names, members, strict=True)
+            if often[name] == 1 and not info.filename.endswith(".json")
+        },
     )
+    # Members are opened by their entries: the library's own lists of all of them would only take memory.
+    archive.infolist().clear()
+    archive.NameToInfo.clear()
+    return files
 
 
 def _images_of(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], rules: ArchiveRules) -> Sequence[str]:
