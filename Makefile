@@ -6,7 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint types unit bench test-kill test-writers test-sdk lock clean
+.PHONY: demo test lint types unit bench test-kill test-writers test-sdk test-remo lock clean
 
 demo: $(STAMP)
 	$(BIN)/labelmirror demo
@@ -21,7 +21,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not sdk"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not sdk and not remo"
 
 # The figures of docs/figures.md, measured here and now.
 bench: $(STAMP)
@@ -38,6 +38,10 @@ test-writers: $(STAMP)
 # The official Pictograph SDKs against the stand-in, each in an environment of its own below .cache/.
 test-sdk: $(STAMP)
 	$(BIN)/python -m pytest -m sdk tests/sdk
+
+# A real Remo: needs Debian or Ubuntu with PostgreSQL (root installs it), and a Python from 3.8 to 3.11.
+test-remo: $(STAMP)
+	$(BIN)/python -m pytest -m remo tests/servers/remo
 
 # Versions and hashes are pinned in requirements-dev.txt; the project itself is installed from the checkout.
 $(STAMP): requirements-dev.txt pyproject.toml

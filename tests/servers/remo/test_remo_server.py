@@ -1,0 +1,274 @@
+"""The provider's laws, and the story of a mirror, on a real Remo. Run by `make test-remo`."""
+
+import itertools
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from contracts.provider import ProviderContract
+from labelmirror.model.keys import DatasetRef
+from labelmirror.model.saving import Save, SaveAnswer
+from labelmirror.providers.remo.provider import SETTLE_S, RemoProvider
+from labelmirror.standin import Standin
+from labelmirror.transport.http import Timeouts
+from servers.remo.seed import seed_odd, seed_shapes
+from support.cli import Home
+from support.memory_facts import MemoryFacts
+from support.pictograph import fetched, listed, read_all
+from support.remo import RemoAnnotations, remo_at
+from support.remo_relay import Relay, relay
+from support.remo_server import CLASSIFICATION, DETECTION, RemoServer, box, picture
+from support.saves import read_one, wanted_of
+from support.sites import Document, Entry
+from system.test_story import (
+    Stage,
+    test_a_dataset_is_mirrored_once_and_then_left_alone,  # noqa: F401 - told here too
+    test_a_program_that_is_killed_while_it_pushes_loses_and_doubles_nothing,  # noqa: F401
+    test_a_save_is_undone_and_later_work_of_others_survives,  # noqa: F401
+    test_an_image_that_is_deleted_there_goes_to_the_trash_here,  # noqa: F401
+    test_edits_go_both_ways_and_meet_in_one_document,  # noqa: F401
+    test_what_both_moved_is_held_until_a_person_takes_a_side,  # noqa: F401
+)
+
+pytestmark = pytest.mark.remo
+
+#: The server shares the machine with everything else.
+PATIENT = Timeouts(connect_s=10, idle_s=60, total_s=120)
+
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def dataset_of(server: RemoServer, images: int) -> Iterator[tuple[str, int, int]]:
+    """The name and the id of a dataset, and its one set of boxes; every fourth image has none."""
+    name = f"dataset {next(_numbers)}"
+    dataset = server.add_dataset(name)
+    server.upload(dataset, {f"image {number}.jpg": picture(number) for number in range(images)})
+    boxes = server.add_set(dataset, DETECTION, "boxes")
+    for number, row in enumerate(server.images(dataset).values()):
+        if number % 4:
+            server.save(dataset, boxes, row["id"], [box(position) for position in range(1, 1 + number % 4)])
+    yield name, dataset, boxes
+    server.remove_dataset(dataset)
+
+
+@asynccontextmanager
+async def provider_at(url: str, server: RemoServer, **more: Any) -> AsyncIterator[RemoProvider]:
+    async with remo_at(url, server.user, server.password, timeouts=PATIENT, **more) as provider:
+        yield provider
+
+
+# --- the laws of a provider --------------------------------------------------------------------------------------
+
+
+class ServerStage(RemoAnnotations):
+    def __init__(self, provider: RemoProvider, server: RemoServer, seen: Relay, made: tuple[str, int, int]) -> None:
+        self.provider = provider
+        self.server = server
+        self.relay = seen
+        self.name, self.dataset, self.boxes = made
+        self.ref = DatasetRef(name=self.name)
+        rows = server.images(self.dataset).values()
+        self.contents = {str(row["id"]): picture(int(row["name"].split()[1].split(".")[0])) for row in rows}
+
+    def ids(self) -> frozenset[str]:
+        return frozenset(str(row["id"]) for row in self.server.images(self.dataset).values())
+
+    def names(self) -> frozenset[str]:
+        return frozenset(self.server.images(self.dataset))
+
+    def content(self, image: str) -> bytes:
+        return self.contents[image]
+
+    def _objects(self, image: str) -> list[Any]:
+        return self.server.objects(self.dataset, self.boxes, int(image))
+
+    def annotation_ids(self, image: str) -> frozenset[str]:
+        return frozenset(item["name"] for item in self._objects(image))
+
+    def annotate(self, image: str) -> None:
+        self.server.save(self.dataset, self.boxes, int(image), [*self._objects(image), box(40)])
+
+    def nudge(self, image: str) -> None:
+        first, *others = self._objects(image)
+        first["coordinates"][0]["x"] += 1
+        self.server.save(self.dataset, self.boxes, int(image), [first, *others])
+
+    def remove(self, image: str) -> None:
+        self.server.remove_image(self.dataset, int(image))
+
+    def lose_save_answers(self) -> None:
+        self.relay.loses_saves = True
+
+    def saves_asked_for(self) -> int:
+        return self.relay.saves
+
+
+class TestRemoServer(ProviderContract):
+    identity = "name"
+    reread_requests_max = 3
+
+    @pytest.fixture(autouse=True)
+    def _with(self, server: RemoServer) -> None:
+        self.server = server
+
+    @asynccontextmanager
+    async def stage(self) -> AsyncIterator[ServerStage]:
+        with dataset_of(self.server, 12) as made:
+            async with relay(self.server.url) as seen, provider_at(seen.url, self.server) as provider:
+                yield ServerStage(provider, self.server, seen, made)
+
+
+# --- the story of a mirror ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSite:
+    """People at a real server, and how documents are edited here."""
+
+    server: RemoServer
+    dataset: int
+
+    def is_fit(self, document: Document) -> bool:
+        return document["annotation_set"]["task"] == DETECTION and bool(document["annotations"])
+
+    def marks(self, document: Document) -> set[str]:
+        return {json.dumps(item["coordinates"], sort_keys=True) for item in document["annotations"]}
+
+    def add(self, document: Document) -> None:
+        document["annotations"].append(box(100 + next(_numbers), name=f"mine {next(_numbers)}"))
+
+    def move(self, document: Document, by: int) -> None:
+        for point in document["annotations"][0]["coordinates"]:
+            point["x"] += by
+
+    def _held(self, entry: Entry) -> list[Any]:
+        return self.server.objects(self.dataset, int(entry["set"]), int(entry["id"]))
+
+    def _save(self, entry: Entry, objects: list[Any]) -> None:
+        self.server.save(self.dataset, int(entry["set"]), int(entry["id"]), objects)
+
+    def marks_there(self, entry: Entry) -> set[str]:
+        return self.marks({"annotations": self._held(entry)})
+
+    def add_there(self, entry: Entry) -> None:
+        self._save(entry, [*self._held(entry), box(60)])
+
+    def move_there(self, entry: Entry, by: int) -> None:
+        held = self._held(entry)
+        self.move({"annotations": held}, by)
+        self._save(entry, held)
+
+    def delete_there(self, entry: Entry) -> None:
+        self.server.remove_image(self.dataset, int(entry["id"]))
+
+
+@pytest.fixture
+async def stage(server: RemoServer, tmp_path: Path) -> AsyncIterator[Stage]:
+    with dataset_of(server, 10) as (name, dataset, _):
+        scene = server.add_set(dataset, CLASSIFICATION, "scene")
+        for row in list(server.images(dataset).values())[:4]:
+            server.classify(dataset, scene, row["id"], [{"name": "Circle"}], "done")
+        running = SimpleNamespace(
+            kind="remo", url=server.url, login=SimpleNamespace(user=server.user, password=server.password)
+        )
+        here = Home(tmp_path, cast("Standin", running))
+        here.configure("push = true", dataset=name)
+        made = Stage(here, ServerSite(server, dataset))
+        first = await made.sync()
+        assert first["images"]["pulled"] == first["images"]["total"] == 10
+        assert first["documents"]["pulled"] == 20
+        yield made
+
+
+# --- what only a real server shows -------------------------------------------------------------------------------
+
+
+async def test_sixty_operations_at_once_meet_no_page(server: RemoServer) -> None:
+    with dataset_of(server, 20) as (name, _, _):
+        async with relay(server.url) as seen, provider_at(seen.url, server, connections=16) as provider:
+            dataset = await provider.dataset(DatasetRef(name=name))
+            rows, _ = await listed(provider, dataset)
+            (way,) = await provider.read_ways(dataset)
+            saves = []
+            for wanted in wanted_of(rows):
+                before = await read_one(provider, dataset, wanted.image)
+                assert before.data is not None
+                body = {**provider.format.parse(before.data), "annotations": [box(5), box(6)], "tags": ["many"]}
+                saves.append(Save(wanted.key, wanted.image, body, before, "key"))
+            results = await provider.save_many(dataset, saves)
+            assert {result.answer for result in results} == {SaveAnswer.CLAIMED}
+            readings = await read_all(provider, dataset, way, rows)
+            assert {reading.digest for reading in readings.values()} == {
+                provider.format.digest(save.wanted) for save in saves
+            }
+            assert sum(seen.statuses.values()) > 60
+            assert set(seen.statuses) <= {200, 201, 204}
+
+
+async def test_a_dataset_with_everything_odd_comes_over_whole(server: RemoServer, tmp_path_factory: Any) -> None:
+    # The server links files on its own disk, where it must be allowed to read them.
+    disk = tmp_path_factory.mktemp("linked")
+    made = seed_odd(server, disk)
+    try:
+        async with provider_at(server.url, server) as provider:
+            dataset = await provider.dataset(DatasetRef(id=str(made["dataset"])))
+            rows, end = await listed(provider, dataset)
+            assert end.announced == len(rows) == 8
+            assert {row.directory for row in rows} == {"", "linked", "linked/deeper"}
+            found = await fetched(provider, dataset, rows)
+            sizes = {row.id: row.size_bytes for row in rows}
+            assert {image: len(data) for image, data in found.items()} == sizes
+            assert all(row.md5 is not None for row in rows)
+    finally:
+        server.remove_dataset(made["dataset"])
+
+
+async def test_nothing_changed_costs_a_request_per_set_and_three(server: RemoServer) -> None:
+    made = seed_shapes(server, 12)
+    memory = MemoryFacts()
+    try:
+        ref = DatasetRef(id=str(made["dataset"]))
+        async with provider_at(server.url, server, memory=memory) as provider:
+            stamp = None
+            while stamp is None:  # what was just written may still be changing
+                stamp = await provider.stamp(await provider.dataset(ref))
+        async with relay(server.url) as seen, provider_at(seen.url, server, memory=memory) as provider:
+            dataset = await provider.dataset(ref)
+            await provider.capabilities()
+            assert await provider.stamp(dataset) == stamp
+            assert sum(seen.statuses.values()) == 3 + len(made["sets"])
+            boxes, image = made["sets"][0], next(iter(server.images(made["dataset"]).values()))["id"]
+            server.tag(boxes, image, "fog")
+            assert await provider.stamp(await provider.dataset(ref)) not in {None, stamp}
+            server.set_status(boxes, image, "skipped")
+            assert await provider.stamp(await provider.dataset(ref)) is None, f"within {SETTLE_S} s"
+    finally:
+        server.remove_dataset(made["dataset"])
+
+
+async def test_a_reading_is_never_half_of_a_save(server: RemoServer) -> None:
+    with dataset_of(server, 2) as (name, dataset_id, boxes):
+        async with provider_at(server.url, server) as provider:
+            dataset = await provider.dataset(DatasetRef(name=name))
+            rows, _ = await listed(provider, dataset)
+            image = int(rows[0].id)
+            many = [box(number) for number in range(1, 121)]
+            server.save(dataset_id, boxes, image, many[:60])
+            saving = threading.Thread(target=server.save, args=(dataset_id, boxes, image, many))
+            saving.start()
+            counts = set()
+            while saving.is_alive():
+                for wanted in wanted_of(rows[:1]):
+                    async for reading in provider.reread(dataset, [wanted]):
+                        counts.add(sum(reading.counts.values()) if reading.problem is None else None)
+            saving.join()
+            assert counts <= {60, 120, None}
+            assert sum((await read_one(provider, dataset, rows[0])).counts.values()) == 120
