@@ -686,5 +686,7 @@ async def test_contents_that_are_filtered_go_by_id_from_all_folders() -> None:
         first = (await client.get(path, **query, image_id=named[2] - 1)).json
         assert (first["count"], [row["image"]["id"] for row in first["results"]]) == (len(named), [named[2]])
         assert first["next"].startswith(path)
+        around = (await client.get(path, image_name="pier", image_id=named[2], limit=1)).json
+        assert [row["image"]["id"] for row in around["results"]] == [named[2]]
         last = (await client.get(path, **query, image_id=named[-1])).json
         assert (last["results"], last["next"]) == ([], None)

@@ -45,18 +45,54 @@ PATIENT = Timeouts(connect_s=10, idle_s=60, total_s=120)
 _numbers = itertools.count(1)
 
 
+@dataclass(frozen=True, slots=True)
+class Berth:
+    """A dataset with one set of boxes that tests change and put right again: uploads are slow."""
+
+    server: RemoServer
+    name: str
+    dataset: int
+    boxes: int
+    images: int
+
+    def restore(self) -> None:
+        """Every image is there, and every fourth of them has no annotations."""
+        wanted = {f"image {number}.jpg": number for number in range(self.images)}
+        missing = wanted.keys() - self.server.images(self.dataset)
+        if missing:
+            self.server.upload(self.dataset, {name: picture(wanted[name]) for name in sorted(missing)})
+        for name, row in self.server.images(self.dataset).items():
+            number = wanted[name]
+            self.server.save(
+                self.dataset, self.boxes, row["id"], [box(position) for position in range(1, 1 + number % 4)]
+            )
+
+
 @contextmanager
-def dataset_of(server: RemoServer, images: int) -> Iterator[tuple[str, int, int]]:
-    """The name and the id of a dataset, and its one set of boxes; every fourth image has none."""
+def berth(server: RemoServer, images: int) -> Iterator[Berth]:
     name = f"dataset {next(_numbers)}"
     dataset = server.add_dataset(name)
-    server.upload(dataset, {f"image {number}.jpg": picture(number) for number in range(images)})
-    boxes = server.add_set(dataset, DETECTION, "boxes")
-    for number, row in enumerate(server.images(dataset).values()):
-        if number % 4:
-            server.save(dataset, boxes, row["id"], [box(position) for position in range(1, 1 + number % 4)])
-    yield name, dataset, boxes
+    made = Berth(server, name, dataset, server.add_set(dataset, DETECTION, "boxes"), images)
+    made.restore()
+    yield made
     server.remove_dataset(dataset)
+
+
+@pytest.fixture(scope="module")
+def quay(server: RemoServer) -> Iterator[Berth]:
+    """Twelve images with a document each."""
+    with berth(server, 12) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pier(server: RemoServer) -> Iterator[Berth]:
+    """Ten images with two documents each."""
+    with berth(server, 10) as made:
+        scene = server.add_set(made.dataset, CLASSIFICATION, "scene")
+        for row in list(server.images(made.dataset).values())[:4]:
+            server.classify(made.dataset, scene, row["id"], [{"name": "Circle"}], "done")
+        yield made
 
 
 @asynccontextmanager
@@ -69,13 +105,13 @@ async def provider_at(url: str, server: RemoServer, **more: Any) -> AsyncIterato
 
 
 class ServerStage(RemoAnnotations):
-    def __init__(self, provider: RemoProvider, server: RemoServer, seen: Relay, made: tuple[str, int, int]) -> None:
+    def __init__(self, provider: RemoProvider, seen: Relay, made: Berth) -> None:
         self.provider = provider
-        self.server = server
+        self.server = made.server
         self.relay = seen
-        self.name, self.dataset, self.boxes = made
-        self.ref = DatasetRef(name=self.name)
-        rows = server.images(self.dataset).values()
+        self.dataset, self.boxes = made.dataset, made.boxes
+        self.ref = DatasetRef(name=made.name)
+        rows = self.server.images(self.dataset).values()
         self.contents = {str(row["id"]): picture(int(row["name"].split()[1].split(".")[0])) for row in rows}
 
     def ids(self) -> frozenset[str]:
@@ -116,14 +152,15 @@ class TestRemoServer(ProviderContract):
     reread_requests_max = 3
 
     @pytest.fixture(autouse=True)
-    def _with(self, server: RemoServer) -> None:
-        self.server = server
+    def _at(self, quay: Berth) -> None:
+        quay.restore()
+        self.quay = quay
 
     @asynccontextmanager
     async def stage(self) -> AsyncIterator[ServerStage]:
-        with dataset_of(self.server, 12) as made:
-            async with relay(self.server.url) as seen, provider_at(seen.url, self.server) as provider:
-                yield ServerStage(provider, self.server, seen, made)
+        server = self.quay.server
+        async with relay(server.url) as seen, provider_at(seen.url, server) as provider:
+            yield ServerStage(provider, seen, self.quay)
 
 
 # --- the story of a mirror ---------------------------------------------------------------------------------------
@@ -171,30 +208,26 @@ class ServerSite:
 
 
 @pytest.fixture
-async def stage(server: RemoServer, tmp_path: Path) -> AsyncIterator[Stage]:
-    with dataset_of(server, 10) as (name, dataset, _):
-        scene = server.add_set(dataset, CLASSIFICATION, "scene")
-        for row in list(server.images(dataset).values())[:4]:
-            server.classify(dataset, scene, row["id"], [{"name": "Circle"}], "done")
-        running = SimpleNamespace(
-            kind="remo", url=server.url, login=SimpleNamespace(user=server.user, password=server.password)
-        )
-        here = Home(tmp_path, cast("Standin", running))
-        here.configure("push = true", dataset=name)
-        made = Stage(here, ServerSite(server, dataset))
-        first = await made.sync()
-        assert first["images"]["pulled"] == first["images"]["total"] == 10
-        assert first["documents"]["pulled"] == 20
-        yield made
+async def stage(pier: Berth, tmp_path: Path) -> Stage:
+    pier.restore()
+    server = pier.server
+    login = SimpleNamespace(user=server.user, password=server.password)
+    here = Home(tmp_path, cast("Standin", SimpleNamespace(kind="remo", url=server.url, login=login)))
+    here.configure("push = true", dataset=pier.name)
+    made = Stage(here, ServerSite(server, pier.dataset))
+    first = await made.sync()
+    assert first["images"]["pulled"] == first["images"]["total"] == 10
+    assert first["documents"]["pulled"] == 20
+    return made
 
 
 # --- what only a real server shows -------------------------------------------------------------------------------
 
 
 async def test_sixty_operations_at_once_meet_no_page(server: RemoServer) -> None:
-    with dataset_of(server, 20) as (name, _, _):
+    with berth(server, 20) as made:
         async with relay(server.url) as seen, provider_at(seen.url, server, connections=16) as provider:
-            dataset = await provider.dataset(DatasetRef(name=name))
+            dataset = await provider.dataset(DatasetRef(name=made.name))
             rows, _ = await listed(provider, dataset)
             (way,) = await provider.read_ways(dataset)
             saves = []
@@ -254,21 +287,19 @@ async def test_nothing_changed_costs_a_request_per_set_and_three(server: RemoSer
         server.remove_dataset(made["dataset"])
 
 
-async def test_a_reading_is_never_half_of_a_save(server: RemoServer) -> None:
-    with dataset_of(server, 2) as (name, dataset_id, boxes):
-        async with provider_at(server.url, server) as provider:
-            dataset = await provider.dataset(DatasetRef(name=name))
-            rows, _ = await listed(provider, dataset)
-            image = int(rows[0].id)
-            many = [box(number) for number in range(1, 121)]
-            server.save(dataset_id, boxes, image, many[:60])
-            saving = threading.Thread(target=server.save, args=(dataset_id, boxes, image, many))
-            saving.start()
-            counts = set()
-            while saving.is_alive():
-                for wanted in wanted_of(rows[:1]):
-                    async for reading in provider.reread(dataset, [wanted]):
-                        counts.add(sum(reading.counts.values()) if reading.problem is None else None)
-            saving.join()
-            assert counts <= {60, 120, None}
-            assert sum((await read_one(provider, dataset, rows[0])).counts.values()) == 120
+async def test_a_reading_is_never_half_of_a_save(server: RemoServer, quay: Berth) -> None:
+    async with provider_at(server.url, server) as provider:
+        dataset = await provider.dataset(DatasetRef(name=quay.name))
+        rows, _ = await listed(provider, dataset)
+        image = int(rows[0].id)
+        many = [box(number) for number in range(1, 121)]
+        server.save(quay.dataset, quay.boxes, image, many[:60])
+        saving = threading.Thread(target=server.save, args=(quay.dataset, quay.boxes, image, many))
+        saving.start()
+        counts = set()
+        while saving.is_alive():
+            async for reading in provider.reread(dataset, wanted_of(rows[:1])):
+                counts.add(sum(reading.counts.values()) if reading.problem is None else None)
+        saving.join()
+        assert counts <= {60, 120, None}
+        assert sum((await read_one(provider, dataset, rows[0])).counts.values()) == 120

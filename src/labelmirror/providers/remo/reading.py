@@ -113,12 +113,12 @@ class Reads:
     async def _noted(self, wanted: WantedDocument, priority: Priority) -> convert.Noted | None:
         """What is noted of a document; None where the image does not show.
 
-        Contents that are filtered go by ids, whatever the folder, so they can be made to begin with the one that is wanted.
+        Contents that are filtered go by ids, whatever the folder; around an id, one image is the one that has it.
         """
         key = wanted.key
         letter = next((letter for letter in wanted.image.name if letter.isascii() and letter.isalnum()), ".")
         path = routes.contents(self.dataset.id)
-        query = {"image_name": letter, "image_id": str(int(key.image) - 1), "direction": "next", "limit": "1"}
+        query = {"image_name": letter, "image_id": key.image, "limit": "1"}
         where = f"GET {path}"
         page = page_of(await self.session.get(path, query, priority=priority), where=where)
         image = next((answers.read(wire.Entry, row, where=where).image for row in page.rows), None)

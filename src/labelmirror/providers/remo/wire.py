@@ -1,4 +1,7 @@
-"""Remo's JSON in Remo's words. Times are opaque texts: they are compared, and only the newest is ever read as a time."""
+"""Remo's JSON in Remo's words. Times are opaque texts: they are compared, and only the newest is ever read as a time.
+
+The server lets datasets, sets, folders and classes have empty names.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -35,7 +38,7 @@ class DatasetRow(Wire):
     """A dataset in the list of datasets; `quantity` counts its images."""
 
     id: Id
-    name: Text
+    name: str
     quantity: Count
     updated_at: TextHint = None
 
@@ -50,7 +53,7 @@ class TaskRow(Wire):
 class ClassCount(Wire):
     """How often a class is used in a set."""
 
-    name: Text
+    name: str
     count: Count
 
 
@@ -66,7 +69,7 @@ class SetRow(Wire):
     """An annotation set in the list of a dataset's sets."""
 
     id: Id
-    name: Text
+    name: str
     task: TaskRow
     updated_at: TextHint = None
     last_annotated_date: TextHint = None
@@ -76,14 +79,14 @@ class SetRow(Wire):
 class ClassRow(Wire):
     """A class of an annotation set."""
 
-    name: Text
+    name: str
 
 
 class FolderRow(Wire):
     """A folder in a dataset's contents."""
 
     id: Id
-    name: Text
+    name: str
 
 
 class Point(Wire):

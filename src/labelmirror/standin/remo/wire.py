@@ -51,13 +51,17 @@ def page(call: Call, items: Sequence[_Item], shape: Callable[[_Item], Any]) -> d
 
 
 def filtered(call: Call, owner: Dataset) -> dict[str, Any]:
-    """Contents whose names hold a text, from all folders and by id: a pager of its own, with a cursor going forward."""
+    """Contents whose names hold a text, from all folders and by id: a pager of its own, with a cursor going forward.
+
+    The page begins after the cursor, which is 1 at least; without a direction, with the image that it names.
+    """
     wanted = call.query["image_name"].split(",")
     named = sorted((image for image in owner if all(part in image.name for part in wanted)), key=lambda each: each.id)
-    limit, after = _number(call, "limit", at_least=1) or PAGE, _number(call, "image_id", at_least=1) or 0
-    following = [image for image in named if image.id > after]
+    limit, cursor = _number(call, "limit", at_least=1) or PAGE, max(1, _number(call, "image_id", at_least=0) or 0)
+    first = cursor + 1 if "direction" in call.query else cursor
+    following = [image for image in named if image.id >= first] if "image_id" in call.query else named
     rows = following[:limit]
-    query = {**call.query, "image_id": rows[-1].id if rows else after, "direction": "next"}
+    query = {**call.query, "image_id": rows[-1].id if rows else cursor, "direction": "next"}
     return {
         "count": len(named),
         "next": f"{call.path}?{urlencode(sorted(query.items()))}" if len(following) > limit else None,
