@@ -48,6 +48,7 @@ class TestGettingIn:
             for answer in (
                 await client.ask("POST", path, token=None, json=given),
                 await client.ask("POST", path, token=None, data=given),
+                await client.ask("POST", path, token=None, cookie=None, json=given),
             ):
                 assert answer.json == {"key": client.standin.key}
                 assert answer.headers["Set-Cookie"].startswith("sessionid=")

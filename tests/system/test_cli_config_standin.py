@@ -68,6 +68,17 @@ def test_its_json_object_is_all_it_prints_until_it_is_stopped(tmp_path: Path, nu
         assert (process.returncode, stdout, stderr) == (0, "", "")
 
 
+def test_a_remo_is_opened_with_user_and_password(tmp_path: Path) -> None:
+    with serving(tmp_path, "--kind", "remo", "--images", "2") as process:
+        line = first_line(process)
+        found = re.search(r"remo stand-in at (http://\S+) with user (\S+), password (\S+)$", line)
+        assert found, line
+        login = json.dumps({"email": found[2], "password": found[3]}).encode()
+        request = Request(f"{found[1]}/api/rest-auth/login/", login, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=30) as answer:
+            assert json.load(answer)["key"]
+
+
 def test_a_coco_annotator_is_opened_with_user_and_password(tmp_path: Path) -> None:
     with serving(tmp_path, "--json", "--kind", "coco-annotator", "--images", "2") as process:
         answer = json.loads(first_line(process))

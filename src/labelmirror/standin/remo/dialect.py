@@ -107,7 +107,7 @@ class Remo:
             raise Malformed({"email": ["Enter a valid email address."]})
         if (given.get("email"), given["password"]) != (LOGIN.user, LOGIN.password) or not self._keys[0].active:
             raise Malformed({"non_field_errors": ["Unable to log in with provided credentials."]})
-        return self._desk.door.logged_in(Reply({"key": self._keys[0].secret}))
+        return self._desk.door.logged_in(call, Reply({"key": self._keys[0].secret}))
 
     async def _not_allowed(self, call: Call) -> Reply:
         raise Refusal(405, "detail", f'Method "{call.method}" not allowed.')

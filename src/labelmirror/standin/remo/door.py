@@ -94,9 +94,9 @@ class Door:
         self._session = self._world.token()
         return self._session
 
-    def logged_in(self, reply: Reply) -> Reply:
-        """The answer to a login: it brings a session, asked for or not."""
-        return _with_cookie(reply, _session(self.open_session()))
+    def logged_in(self, call: Call, reply: Reply) -> Reply:
+        """The answer to a login: it brings a session, also to those who brought one or a dummy."""
+        return reply if _session_cookie(call) is None else _with_cookie(reply, _session(self.open_session()))
 
     async def _serve(self, call: Call, handler: Handler, access: Access) -> Reply:
         cookie = _session_cookie(call)
