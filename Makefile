@@ -6,7 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint types unit bench test-kill test-writers test-sdk test-remo lock clean
+.PHONY: demo test lint types unit bench test-kill test-writers test-sdk test-remo test-systemd test-boot soak lock clean
 
 demo: $(STAMP)
 	$(BIN)/labelmirror demo
@@ -21,7 +21,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not sdk and not remo"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not sdk and not remo and not systemd and not boot"
 
 # The figures of docs/figures.md, measured here and now.
 bench: $(STAMP)
@@ -42,6 +42,14 @@ test-sdk: $(STAMP)
 # A real Remo: needs Debian or Ubuntu with PostgreSQL (root installs it), and a Python from 3.8 to 3.11.
 test-remo: $(STAMP)
 	$(BIN)/python -m pytest -m remo tests/servers/remo
+
+# The shipped units as systemd-analyze sees them.
+test-systemd: $(STAMP)
+	$(BIN)/python -m pytest -m systemd tests/systemd
+
+# The shipped units under a booted systemd: as root, with systemd-nspawn, over a copy of this machine's root.
+test-boot: $(STAMP)
+	$(BIN)/python -m pytest -m boot tests/systemd
 
 # Versions and hashes are pinned in requirements-dev.txt; the project itself is installed from the checkout.
 $(STAMP): requirements-dev.txt pyproject.toml
