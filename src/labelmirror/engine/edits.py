@@ -42,7 +42,7 @@ async def find_edits(mirror: LocalMirror, paths: Collection[str] | None, *, now_
     """Look for edits in these files, relative to the mirror; None: in all. Needs neither lock nor server, writes nothing.
 
     A file that this program wrote holds what is on record, and is no edit. What the last run failed on or held is none
-    either, until it is touched again. A file written less than `settle_s` before `now_s` (wall clock) may be half done.
+    either, until it is touched again; and of all files only those count that no run has seen as they are. A file written less than `settle_s` before `now_s` (wall clock) may be half done.
     """
     told = {(trouble.id, trouble.set) for trouble in await mirror.state.troubles()}
     edited: list[DocumentKey] = []
@@ -50,7 +50,8 @@ async def find_edits(mirror: LocalMirror, paths: Collection[str] | None, *, now_
     async for page in document_pages(mirror.state):
         rows = [row for row in page if row.base is not None and (paths is None or row.path in paths)]
         for row, fresh in zip(rows, await with_present_files(mirror, rows), strict=True):
-            if not _differs(fresh) or (fresh is row and (row.key.image, row.key.set) in told):
+            seen_before = fresh is row
+            if not _differs(fresh) or (seen_before and (paths is None or (row.key.image, row.key.set) in told)):
                 continue
             assert fresh.local is not None
             if 0 <= now_s - fresh.local.stat.mtime_ns / 1e9 < settle_s:

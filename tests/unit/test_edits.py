@@ -1,0 +1,163 @@
+"""Edits pushed between runs: as careful as a run, without one."""
+
+from dataclasses import replace
+
+import pytest
+
+from labelmirror.engine.edits import Found, find_edits, push_edits
+from labelmirror.model.document import JsonObject
+from labelmirror.model.keys import DocumentKey
+from labelmirror.model.policy import MirrorPolicy
+from labelmirror.model.report import MirrorOutcome, MirrorReport
+from labelmirror.model.trouble import Held, HoldReason
+from support.memory_mirror import Bench
+from support.memory_provider import MemoryImage
+
+MINE: JsonObject = {"id": "mine", "name": "car", "x": 5}
+THEIRS: JsonObject = {"id": "theirs", "name": "car", "x": 6}
+KEY = DocumentKey("001")
+
+
+async def mirrored(images: int = 4, annotations: int = 3) -> Bench:
+    bench = Bench(policy=MirrorPolicy(push=True))
+    for number in range(images):
+        bench.add(number, annotations)
+    assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
+    return bench
+
+
+def server(bench: Bench, number: int = 1) -> MemoryImage:
+    return bench.provider.images_by_id[f"{number:03}"]
+
+
+def add_here(bench: Bench, *more: JsonObject, number: int = 1) -> None:
+    bench.edit(number, [*server(bench, number).annotations, *more])
+
+
+def on_server(bench: Bench, number: int = 1) -> list[str]:
+    return [str(item["id"]) for item in server(bench, number).annotations]
+
+
+async def found(bench: Bench, *paths: str, settle_s: float = 0.0) -> Found:
+    return await find_edits(bench.mirror, paths or None, now_s=bench.clock.now_s(), settle_s=settle_s)
+
+
+async def push(bench: Bench, *keys: DocumentKey) -> tuple[MirrorReport, frozenset[DocumentKey]]:
+    bench.clock.at_s += 60.0
+    return await push_edits(bench.mirror, keys, None)
+
+
+async def test_an_edit_is_found_by_its_path_or_by_looking_at_all_and_nothing_else_is() -> None:
+    bench = await mirrored()
+    assert await found(bench) == Found((), ())
+    add_here(bench, MINE)
+    assert await found(bench) == await found(bench, bench.document(1)) == Found((KEY,), ())
+    assert await found(bench, bench.document(2)) == Found((), ())
+    assert await found(bench, "annotations/stray.json") == Found((), ())
+
+
+async def test_a_file_that_only_looks_touched_is_no_edit() -> None:
+    bench = await mirrored()
+    bench.tree.edit(bench.document(1), bench.tree.files()[bench.document(1)])
+    bench.tree.remove(bench.document(2))
+    assert await found(bench) == Found((), ())
+
+
+async def test_a_file_that_is_no_document_is_left_until_it_is_one() -> None:
+    bench = await mirrored()
+    bench.tree.edit(bench.document(1), b'{"annotations": [')
+    assert await found(bench) == Found((), ())
+
+
+async def test_an_edit_goes_to_the_server_for_a_handful_of_requests_and_without_a_listing() -> None:
+    bench = await mirrored(images=200)
+    for number in (1, 7):
+        add_here(bench, MINE, number=number)
+    report, left = await push(bench, KEY, DocumentKey("007"))
+    assert (report.outcome, report.documents.pushed, left) == (MirrorOutcome.SYNCED, 2, frozenset())
+    assert on_server(bench)[-1] == on_server(bench, 7)[-1] == "mine"
+    assert report.traffic.api <= 7
+    assert await found(bench) == Found((), ())
+    again = await bench.sync()
+    assert (again.outcome, again.documents.pushed) == (MirrorOutcome.SYNCED, 0)
+
+
+async def test_a_second_edit_of_the_same_document_needs_no_run_in_between() -> None:
+    bench = await mirrored()
+    for step in range(3):
+        add_here(bench, {**MINE, "id": f"mine-{step}"})
+        report, left = await push(bench, KEY)
+        assert (report.documents.pushed, left) == (1, frozenset())
+    assert on_server(bench)[-3:] == ["mine-0", "mine-1", "mine-2"]
+
+
+async def test_what_somebody_saved_meanwhile_is_merged_and_never_overwritten() -> None:
+    bench = await mirrored()
+    add_here(bench, MINE)
+    server(bench).annotations = [*server(bench).annotations, THEIRS]
+    report, _ = await push(bench, KEY)
+    assert (report.documents.merged, report.documents.pushed) == (1, 1)
+    assert {"mine", "theirs"} <= set(on_server(bench))
+
+
+async def test_a_conflict_is_held_and_is_no_edit_until_the_file_is_touched_again() -> None:
+    bench = await mirrored()
+    first = server(bench).annotations[0]
+    bench.edit(1, [{**first, "x": 77}, *server(bench).annotations[1:]])
+    server(bench).annotations = [{**first, "x": 88}, *server(bench).annotations[1:]]
+    report, left = await push(bench, KEY)
+    (trouble,) = report.troubles
+    assert isinstance(trouble, Held)
+    assert (trouble.reason, left) == (HoldReason.BOTH_EDITED, frozenset())
+    assert list(await bench.state.troubles()) == [trouble]
+    assert await found(bench) == Found((), ())
+    bench.edit(1, server(bench).annotations)
+    bench.edit(1, [*server(bench).annotations, MINE])
+    assert (await found(bench)).edited == (KEY,)
+
+
+async def test_an_edit_that_a_guard_would_stop_or_that_shrinks_a_document_is_left_to_a_whole_run() -> None:
+    bench = await mirrored(images=8, annotations=20)
+    bench.edit(1, [])
+    report, left = await push(bench, KEY)
+    assert (report.outcome, left) == (MirrorOutcome.SYNCED, frozenset({KEY}))
+    for number in range(8):
+        bench.edit(number, server(bench, number).annotations[:11])
+    keys = [DocumentKey(f"{number:03}") for number in range(8)]
+    report, left = await push(bench, *keys)
+    assert (report.documents.pushed, left) == (0, frozenset(keys))
+    assert all(len(on_server(bench, number)) == 20 for number in range(8))
+    assert (await bench.sync()).refused is not None
+    # What a run has seen and refused is not tried again at every look.
+    assert await found(bench) == Found((), ())
+
+
+async def test_an_edit_of_an_image_that_is_gone_creates_nothing() -> None:
+    bench = await mirrored()
+    add_here(bench, MINE)
+    del bench.provider.images_by_id["001"]
+    report, _ = await push(bench, KEY)
+    assert report.documents.pushed == 0
+    assert "001" not in bench.provider.images_by_id
+
+
+async def test_another_dataset_of_the_same_name_gets_no_edit() -> None:
+    bench = await mirrored()
+    add_here(bench, MINE)
+    facts = await bench.state.facts()
+    await bench.state.set_facts(replace(facts, dataset_id="another"))
+    report, left = await push(bench, KEY)
+    assert report.error is not None
+    assert (report.error.code, left) == ("guard", frozenset({KEY}))
+    assert "mine" not in on_server(bench)
+
+
+@pytest.mark.parametrize(("age_s", "restless"), [(1.0, True), (3.0, False), (-500.0, False)])
+async def test_a_file_that_was_written_just_now_may_be_half_done(age_s: float, restless: bool) -> None:
+    bench = await mirrored()
+    add_here(bench, MINE)
+    (stat,) = await bench.tree.stat_many([bench.document(1)])
+    assert stat is not None
+    now_s = stat.mtime_ns / 1e9 + age_s
+    seen = await find_edits(bench.mirror, None, now_s=now_s, settle_s=2.0)
+    assert seen == (Found((), (bench.document(1),)) if restless else Found((KEY,), ()))
