@@ -4,6 +4,7 @@ Libraries' errors are translated at the edge that met them. A conflict between t
 outcome with every version kept. The published codes are listed in docs/operations.md.
 """
 
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import ClassVar
 
@@ -262,3 +263,21 @@ class BudgetSpent(LabelmirrorError):
 
     code = "budget"
     exit_code = ExitCode.BUDGET
+
+
+def weightiest(group: ExceptionGroup[LabelmirrorError]) -> LabelmirrorError:
+    """Of errors that came together the one that is told: the first by the precedence of their exit codes."""
+    return min(_leaves(group), key=_weight)
+
+
+def _leaves(group: ExceptionGroup[LabelmirrorError]) -> Iterator[LabelmirrorError]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _weight(error: LabelmirrorError) -> int:
+    code = error.exit_code
+    return EXIT_PRECEDENCE.index(code) if code in EXIT_PRECEDENCE else len(EXIT_PRECEDENCE)

@@ -134,6 +134,16 @@ async def test_which_dataset_it_is_is_known_from_the_first_look_on() -> None:
     assert (await bench.sync()).outcome is MirrorOutcome.REFUSED
 
 
+async def test_a_dataset_that_was_renamed_on_the_server_is_told_by_its_new_name() -> None:
+    bench = await mirrored(3)
+    mirror = bench.mirror
+    bench.provider.name = "Avenue"
+    report = await sync(mirror, CycleOptions())
+    assert report.error is not None
+    assert (report.error.code, report.error.exit_code) == ("unknown_dataset", 2)
+    assert 'name = "Avenue"' in report.error.hint
+
+
 async def test_a_moved_box_is_seen_by_the_next_full_check_and_not_before() -> None:
     bench = await mirrored(5)
     nudge(bench.provider.images_by_id["002"])

@@ -166,9 +166,10 @@ def _refusal(name: str, url: str, error: LabelmirrorError) -> Iterator[Check]:
 def _generation(name: str, capabilities: Capabilities) -> Check:
     level = capabilities.safety_level
     notes = "".join(f"; {note}" for note in capabilities.notes)
+    images = f"{capabilities.image_batch} links a request" if capabilities.image_batch else "each image by a request"
     detail = (
         f"{capabilities.generation}: {capabilities.signal.value} change signal, {capabilities.listing_page} rows a page, "
-        f"{capabilities.image_batch} links a request; safety level {level}: {_SAFETY[level]}{notes}"
+        f"{images}; safety level {level}: {_SAFETY[level]}{notes}"
     )
     return Check(f"{name}.generation", True, detail)
 

@@ -1,22 +1,20 @@
 """The one place where an error becomes a message, a hint and an exit code."""
 
 import sys
-from collections.abc import Iterator
 
 from labelmirror.cli.output import OutputLost, ReaderLeft, write_json
-from labelmirror.errors import EXIT_PRECEDENCE, ExitCode, LabelmirrorError
+from labelmirror.errors import ExitCode, LabelmirrorError, weightiest
 from labelmirror.telemetry.logs import Masker
 
 
 def report(error: Exception, masker: Masker, *, as_json: bool) -> ExitCode:
     """Tell a person what happened on standard error, or a program in the JSON answer; give the exit code.
 
-    Nothing is said when nobody reads. Of a group of errors the one with the weightiest exit code speaks. What this program did not foresee is one line
-    here and a traceback in the log at debug level.
+    Nothing is said when nobody reads. Of a group of errors the weightiest speaks. What this program did not foresee is one
+    line here and a traceback in the log at debug level.
     """
-    known = sorted((leaf for leaf in _leaves(error) if isinstance(leaf, LabelmirrorError)), key=_weight)
-    if known:
-        speaking = known[0]
+    speaking = _known(error)
+    if speaking is not None:
         if isinstance(speaking, ReaderLeft):
             return speaking.exit_code
         as_json = as_json and not isinstance(speaking, OutputLost)
@@ -48,14 +46,9 @@ def error_lines(message: str, hint: str) -> list[str]:
     return [f"error: {message}"] + ([f"hint: {hint}"] if hint else [])
 
 
-def _leaves(error: Exception) -> Iterator[Exception]:
+def _known(error: Exception) -> LabelmirrorError | None:
+    """The error of ours that is told, if there is one."""
     if isinstance(error, ExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
-
-
-def _weight(error: LabelmirrorError) -> int:
-    code = error.exit_code
-    return EXIT_PRECEDENCE.index(code) if code in EXIT_PRECEDENCE else len(EXIT_PRECEDENCE)
+        ours = error.subgroup(LabelmirrorError)
+        return weightiest(ours) if ours is not None else None
+    return error if isinstance(error, LabelmirrorError) else None

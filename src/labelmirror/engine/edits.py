@@ -11,7 +11,7 @@ import anyio
 
 from labelmirror.engine.compare import lay_out_held
 from labelmirror.engine.cycle import with_window
-from labelmirror.engine.look import recognise
+from labelmirror.engine.look import known_dataset
 from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import LocalMirror, Mirror, Run
 from labelmirror.engine.push import Pushing
@@ -93,8 +93,7 @@ async def push_edits(
 async def _push(run: Run, report: MirrorReport, keys: frozenset[DocumentKey]) -> frozenset[DocumentKey]:
     mirror = run.mirror
     await _record_local(run, keys)
-    dataset = await mirror.provider.dataset(mirror.ref)
-    await recognise(run, await mirror.state.facts(), dataset)
+    dataset = await known_dataset(run, await mirror.state.facts())
     look = Look(
         started_s=mirror.clock.now_s(),
         complete=False,

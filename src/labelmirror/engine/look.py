@@ -13,10 +13,10 @@ from labelmirror.engine.reading import Readings
 from labelmirror.engine.rows import image_pages
 from labelmirror.engine.scan import scan_strays, scanned_documents, scanned_images
 from labelmirror.engine.settle import settle_open_saves
-from labelmirror.errors import GuardRefused
+from labelmirror.errors import GuardRefused, UnknownDataset
 from labelmirror.model.actions import Agreed
 from labelmirror.model.events import Phase
-from labelmirror.model.keys import DocumentKey
+from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.remote import (
     Capabilities,
     Dataset,
@@ -58,8 +58,7 @@ async def look(
     mirror = run.mirror
     now_s = mirror.clock.now_s()
     facts = await mirror.state.facts()
-    dataset = await mirror.provider.dataset(mirror.ref)
-    await recognise(run, facts, dataset)
+    dataset = await known_dataset(run, facts)
     capabilities = await mirror.provider.capabilities()
     # A clock that stepped back must not let old readings pass for new ones, nor put the next full check off for ever.
     await mirror.state.forget_future(now_s)
@@ -96,21 +95,33 @@ async def look(
     return Seen(looked, tally if reading.needed == 0 else None, dataset, capabilities, fully, ways)
 
 
-async def recognise(run: Run, facts: MirrorFacts, dataset: Dataset) -> None:
-    """Make sure that this is the dataset that was mirrored so far. Raises GuardRefused.
+async def known_dataset(run: Run, facts: MirrorFacts) -> Dataset:
+    """The dataset that is mirrored, after making sure that it is the one that was mirrored so far.
 
     Names are used again: another dataset of the same name would replace every image here, a few at a time unnoticed.
+    Raises GuardRefused where it is another one, and UnknownDataset, with the new name if it was renamed on the server.
     """
-    name = run.mirror.name
-    if facts.dataset_id is None:
-        await run.mirror.state.set_facts(replace(facts, dataset_id=dataset.id))
-    elif facts.dataset_id != dataset.id:
+    mirror, known = run.mirror, facts.dataset_id
+    try:
+        dataset = await mirror.provider.dataset(mirror.ref)
+    except UnknownDataset as error:
+        if known is None or mirror.ref.name is None:
+            raise
+        renamed = await mirror.provider.dataset(DatasetRef(id=known))
+        raise UnknownDataset(
+            f"{mirror.name}: {error.message}; what was mirrored so far is called {renamed.name} there now",
+            hint=f'If it was renamed, say so in [datasets.{mirror.name}]: name = "{renamed.name}"',
+        ) from error
+    if known is None:
+        await mirror.state.set_facts(replace(facts, dataset_id=dataset.id))
+    elif known != dataset.id:
         raise GuardRefused(
-            f"{name}: {dataset.name} on the server is another dataset ({dataset.id}) than was mirrored so far "
-            f"({facts.dataset_id})",
+            f"{mirror.name}: {dataset.name} on the server is another dataset ({dataset.id}) than was mirrored so far "
+            f"({known})",
             hint="Give it a mirror and a path of its own, or, if it is to take the other one's place here: "
-            f"labelmirror repair {name}",
+            f"labelmirror repair {mirror.name}",
         )
+    return dataset
 
 
 async def _scan(run: Run, reading: Readings) -> Tally:

@@ -17,6 +17,7 @@ from labelmirror.errors import (
     Locked,
     Stopped,
     Unavailable,
+    weightiest,
 )
 from labelmirror.model.report import MirrorOutcome, MirrorReport, RunError
 from labelmirror.model.trouble import Failed, Held, Trouble
@@ -36,15 +37,8 @@ def run_error(error: LabelmirrorError | ExceptionGroup[Exception]) -> RunError:
         ours, others = error.split(LabelmirrorError)
         if others is not None or ours is None:
             raise error
-        return run_error(_first(ours))
+        return run_error(weightiest(ours))
     return RunError(error.code, error.message, error.hint, int(error.exit_code))
-
-
-def _first(group: BaseException) -> LabelmirrorError:
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    assert isinstance(group, LabelmirrorError)
-    return group
 
 
 _ENDINGS = {

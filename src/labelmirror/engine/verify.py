@@ -45,7 +45,7 @@ class Subset:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A file that is not what was recorded. `problem` is "missing", "size", "digest" or "invalid_document"."""
+    """A file that is not what was recorded. `problem` is "missing", "size", "time", "digest" or "invalid_document"."""
 
     path: str
     problem: str
