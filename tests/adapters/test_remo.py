@@ -193,6 +193,13 @@ def _texts(value: Any) -> list[str]:
     return [str(item) for item in value]
 
 
+async def test_each_set_has_categories_of_its_own() -> None:
+    async with harbour() as at:
+        boxes, _, scene = at.dataset.sets
+        assert at.dataset.category_names()[boxes.id] == {"Boat", "Ship", "Buoy"}
+        assert at.dataset.category_names()[scene.id] == {"Busy", "Calm"}
+
+
 async def test_while_nothing_changes_the_stamp_stands_and_costs_a_request_per_set() -> None:
     memory = MemoryFacts()
     async with harbour(memory=memory) as at:

@@ -99,7 +99,7 @@ async def _push(run: Run, report: MirrorReport, keys: frozenset[DocumentKey]) ->
         complete=False,
         confirmed_absent=frozenset(),
         distrust_before_s=0.0,
-        categories=frozenset(str(row["name"]) for row in dataset.categories if "name" in row) or None,
+        categories=dataset.category_names(),
         alarms=await mirror.state.journal.alarms(),
         unsettled=await settle_open_saves(run, dataset, may_send=True),
     )

@@ -82,7 +82,7 @@ async def look(
             last_sync_s=synced_s,
             every_s=mirror.policy.full_check_every_s,
         ),
-        categories=frozenset(str(row["name"]) for row in dataset.categories if "name" in row) or None,
+        categories=dataset.category_names(),
         agreed=agreed,
     )
     unsettled = await settle_open_saves(run, dataset, may_send=finish_saves)

@@ -1,6 +1,6 @@
 """What a server says: datasets, listing rows, readings of documents, and what it can do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -10,11 +10,15 @@ from labelmirror.model.keys import DocumentKey
 
 @dataclass(frozen=True, slots=True)
 class AnnotationSet:
-    """One of several annotation sets of a dataset: each image has a document in each of them. `name` is the server's own."""
+    """One of several annotation sets of a dataset: each image has a document in each of them. `name` is the server's own.
+
+    `categories` are the names of those that its annotations may have.
+    """
 
     id: str
     name: str
     task: str
+    categories: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,13 @@ class Dataset:
     categories: Sequence[JsonObject] = ()
     sets: Sequence[AnnotationSet] = ()
     details: JsonObject = field(default_factory=dict)
+
+    def category_names(self) -> Mapping[str, frozenset[str]]:
+        """The names of the categories in each set, under "" on servers without sets; missing where they are not known."""
+        if self.sets:
+            return {entry.id: frozenset(entry.categories) for entry in self.sets if entry.categories}
+        names = frozenset(str(row["name"]) for row in self.categories if "name" in row)
+        return {"": names} if names else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ page by page. So the memory of a plan does not grow with the dataset, and a dry 
 left out.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from labelmirror.model.actions import Agreed, ImageAction, PlanItem, Sides
 from labelmirror.model.document import Counts, digest_of
@@ -33,8 +34,8 @@ class Look:
     complete: bool
     confirmed_absent: frozenset[str]
     distrust_before_s: float
-    #: Names of the dataset's categories; None where they are not known.
-    categories: frozenset[str] | None = None
+    #: Names of the categories in each annotation set, "" without sets; missing where they are not known.
+    categories: Mapping[str, frozenset[str]] = field(default_factory=dict)
     #: Documents in which a save of somebody else was overwritten, until a person has seen it.
     alarms: frozenset[DocumentKey] = frozenset()
     #: Annotation sets on record that are gone, as was confirmed a second time.
@@ -194,7 +195,8 @@ def _push_verdict(row: DocumentRow, look: Look, verdict: Verdict) -> Verdict:
     assert row.base is not None
     assert row.local is not None
     # An annotation without a category, which counts under "", has none to lose.
-    if look.categories is not None and (row.local.counts.keys() & row.base.counts.keys()) - look.categories - {""}:
+    known = look.categories.get(row.key.set)
+    if known is not None and (row.local.counts.keys() & row.base.counts.keys()) - known - {""}:
         return Verdict(Outcome.HOLD, HoldReason.CATEGORY_GONE)
     if shrinks(row.base.counts, row.local.counts):
         return Verdict(Outcome.HOLD, HoldReason.SHRUNK)

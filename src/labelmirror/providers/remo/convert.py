@@ -40,13 +40,12 @@ def dataset_of(row: wire.DatasetRow, sets: Sequence[wire.SetRow], classes: Class
         images=row.quantity,
         annotations=sum(item.count for entry in sets for item in entry.statistics.all_classes),
         categories=tuple({"name": name} for name in sorted({name for names in classes.values() for name in names})),
-        sets=tuple(AnnotationSet(str(entry.id), entry.name, entry.task.name) for entry in sets),
+        sets=tuple(AnnotationSet(str(e.id), e.name, e.task.name, tuple(classes[str(e.id)])) for e in sets),
         details={
             "change": change,
             "sets": {
                 str(entry.id): {
                     "task": entry.task.type,
-                    "classes": list(classes[str(entry.id)]),
                     "untouched": entry.statistics.done_count + entry.statistics.skipped_count == 0,
                 }
                 for entry in sets
@@ -57,11 +56,9 @@ def dataset_of(row: wire.DatasetRow, sets: Sequence[wire.SetRow], classes: Class
 
 def rules_of(dataset: Dataset, annotation_set: str) -> SetRules:
     """What a set's documents may have. Raises ProtocolError for a set that the dataset does not have."""
-    held = _set_details(dataset, annotation_set)
-    task, classes = held["task"], held["classes"]
+    task = _set_details(dataset, annotation_set)["task"]
     assert isinstance(task, str)
-    assert isinstance(classes, Sequence)
-    return SetRules(task, [str(name) for name in classes])
+    return SetRules(task, set_of(dataset, annotation_set).categories)
 
 
 def is_untouched(dataset: Dataset, annotation_set: str) -> bool:
@@ -69,11 +66,19 @@ def is_untouched(dataset: Dataset, annotation_set: str) -> bool:
     return bool(_set_details(dataset, annotation_set)["untouched"])
 
 
+def set_of(dataset: Dataset, annotation_set: str) -> AnnotationSet:
+    """One of the dataset's sets. Raises ProtocolError for a set that it does not have."""
+    held = next((entry for entry in dataset.sets if entry.id == annotation_set), None)
+    if held is None:
+        raise ProtocolError(f"the dataset {dataset.name} has no annotation set {annotation_set}")
+    return held
+
+
 def _set_details(dataset: Dataset, annotation_set: str) -> JsonObject:
     sets = dataset.details["sets"]
-    held = sets.get(annotation_set) if isinstance(sets, Mapping) else None
-    if not isinstance(held, Mapping):
-        raise ProtocolError(f"the dataset {dataset.name} has no annotation set {annotation_set}")
+    assert isinstance(sets, Mapping)
+    held = sets[set_of(dataset, annotation_set).id]
+    assert isinstance(held, Mapping)
     return held
 
 
@@ -224,9 +229,7 @@ def reading_of(
 ) -> Reading:
     """A document that was read; objects are put in the order of their positions."""
     ordered: Sequence[JsonObject] = sorted(annotations, key=_position)
-    held = next((entry for entry in dataset.sets if entry.id == annotation_set), None)
-    if held is None:
-        raise ProtocolError(f"the dataset {dataset.name} has no annotation set {annotation_set}")
+    held = set_of(dataset, annotation_set)
     document: Document = {
         "image_id": int(image.id),
         "image": image.name,

@@ -90,10 +90,10 @@ class FolderRow(Wire):
 
 
 class Point(Wire):
-    """A point in whole pixels."""
+    """A point in pixels, whole ones unless a file was taken in."""
 
-    x: int
-    y: int
+    x: int | float
+    y: int | float
 
 
 class SetContents(Wire):
