@@ -65,6 +65,29 @@ class _Sending:
     record: SaveRecord
 
 
+@dataclass(frozen=True, slots=True)
+class _Agreed:
+    """A document that both sides are to hold: as it was read of the server, and the bytes of the working file, which has
+    them already if `placed`.
+    """
+
+    edit: _Edit
+    held: Reading
+    data: bytes
+    placed: bool
+
+    @property
+    def digest(self) -> Digest:
+        """Of what was read."""
+        assert self.held.digest is not None
+        return self.held.digest
+
+    def base(self, checked_at_s: float) -> Base:
+        """What both sides agree on."""
+        assert self.held.data is not None
+        return Base(self.digest, content_id(self.held.data), self.held.counts, None, checked_at_s)
+
+
 @dataclass(slots=True)
 class Pushing:
     """The pushes of one run. `batch` documents go in one request: where it is one, each is read just before its save."""
@@ -232,7 +255,6 @@ class Pushing:
         if planned is not None and reading.digest != planned.sides.remote:
             refuse(self.run, planned, image_path(row.place), "the server's version changed", Stage.PUSH)
             return None
-        await mirror.state.add_readings([(reading, None)], mirror.clock.now_s())
         former = await self._former(edit.wish)
         agreed = documents.parse(held) if held is not None else None
         # Where annotations have no ids of their own, they are told apart by those that they descend from.
@@ -247,14 +269,16 @@ class Pushing:
         else:
             assert local is not None, "an edit without a wish has a readable file"
             decision = decide(base, local, remote, mirror.policy.on_conflict, stable_ids=stable_ids)
+        if decision.step in {Step.HOLD, Step.LEAVE}:  # of the others, it goes on record with what is done
+            await mirror.state.add_readings([(reading, None)], mirror.clock.now_s())
         match decision.step:
             case Step.HOLD:
                 assert decision.reason is not None
                 self._hold(row, decision.reason)
             case Step.ADOPT:
-                self.counts.adopted += await self._record(edit, reading, reading.data, placed=True)
+                self.counts.adopted += await self._record([_Agreed(edit, reading, reading.data, placed=True)])
             case Step.TAKE_REMOTE:
-                self.counts.pulled += await self._record(edit, reading, reading.data, placed=False)
+                self.counts.pulled += await self._record([_Agreed(edit, reading, reading.data, placed=False)])
             case Step.SEND:
                 assert edit.local is not None
                 assert edit.data is not None
@@ -317,14 +341,21 @@ class Pushing:
         for sending in sendings:
             assert sending.before.data is not None
             contents |= {sending.record.before: sending.before.data, sending.record.body: sending.data}
+        await mirror.state.add_readings([(sending.before, None) for sending in sendings], mirror.clock.now_s())
         await mirror.state.journal.open_saves([sending.record for sending in sendings], contents)
         saves = [Save(s.edit.row.key, s.edit.image, s.wanted, s.before, s.record.idempotency_key) for s in sendings]
         results = await mirror.provider.save_many(self.dataset, saves)
         self.window.add(mirror.clock.monotonic_s() - self._began_s)
         found = await self._read_back([pair for pair in zip(sendings, results, strict=True) if _may_stand(pair[1])])
+        endings = [
+            self._ending(sending, result, found.get(sending.edit.row.key))
+            for sending, result in zip(sendings, results, strict=True)
+        ]
+        standing = [sending for sending, how in zip(sendings, endings, strict=True) if how is Ending.STANDS]
+        await self._record([self._agreed(sending, found[sending.edit.row.key]) for sending in standing])
         again: list[_Edit] = []
-        for sending, result in zip(sendings, results, strict=True):
-            if await self._end(sending, result, found.get(sending.edit.row.key)):
+        for sending, result, how in zip(sendings, results, endings, strict=True):
+            if await self._end(sending, result, how):
                 again.append(sending.edit)
         return again
 
@@ -349,17 +380,25 @@ class Pushing:
                 found[reading.key] = held
         return found
 
-    async def _end(self, sending: _Sending, result: SaveResult, found: Reading | None) -> bool:
-        """Close one save by what reading back showed; True if its document has to be decided about again."""
-        mirror, row, record = self.run.mirror, sending.edit.row, sending.record
-        how = ending(
+    def _ending(self, sending: _Sending, result: SaveResult, found: Reading | None) -> Ending | None:
+        return ending(
             result.answer,
             wanted=sending.digest,
-            before=record.before_digest,
+            before=sending.record.before_digest,
             found=found.digest if found is not None else None,
-            read_count=record.read_count,
+            read_count=sending.record.read_count,
             previous_count=result.previous_count,
         )
+
+    def _agreed(self, sending: _Sending, found: Reading) -> _Agreed:
+        """What both sides hold after a save that stands."""
+        named = self._named(sending, found)
+        merged = sending.decision.step is Step.SEND_MERGED
+        return _Agreed(sending.edit, found, named or sending.data, placed=not merged and named is None)
+
+    async def _end(self, sending: _Sending, result: SaveResult, how: Ending | None) -> bool:
+        """Close one save, of which base is recorded if it stands; True if its document has to be decided about again."""
+        mirror, row, record = self.run.mirror, sending.edit.row, sending.record
         journal, previous = mirror.state.journal, result.previous_count
         match how:
             case None:
@@ -371,13 +410,9 @@ class Pushing:
                     row.key, image_path(row.place), Stage.PUSH, "rejected", result.message or "the server refused it"
                 )
             case Ending.STANDS:
-                assert found is not None
-                merged = sending.decision.step is Step.SEND_MERGED
-                named = self._named(sending, found)
-                await self._record(sending.edit, found, named or sending.data, placed=not merged and named is None)
                 await journal.close_save(record.id, SaveOutcome.SAVED, previous)
                 self.counts.pushed += 1
-                self.counts.merged += merged
+                self.counts.merged += sending.decision.step is Step.SEND_MERGED
             case Ending.FOREIGN_OVERWRITTEN:
                 await journal.set_alarm(row.key)
                 await journal.close_save(record.id, SaveOutcome.FOREIGN_OVERWRITTEN, previous)
@@ -403,29 +438,38 @@ class Pushing:
         sent, held = documents.keyed(sending.wanted), documents.keyed(documents.parse(found.data))
         return None if {part.key for part in sent} == {part.key for part in held} else found.data
 
-    async def _record(self, edit: _Edit, held: Reading, data: bytes, *, placed: bool) -> int:
-        """Record that both sides hold the same, after writing it here if it is not; 1 if that was done.
+    async def _record(self, agreed: Sequence[_Agreed]) -> int:
+        """Record that both sides hold the same, after writing it here where it is not yet; of how many that was done.
 
         A file that was edited meanwhile keeps its old base: the next run merges the edit with what the server has.
         """
-        mirror, row = self.run.mirror, edit.row
-        assert held.data is not None
-        assert held.digest is not None
-        local = row.local
-        if not placed or local is None:
-            expected = local.stat if local is not None else None
-            (result,) = await mirror.tree.place([Placement(row.path, data, expected, self.run.id)])
-            if result.outcome is PlaceOutcome.CHANGED or result.stat is None:
-                await mirror.state.record_local([(row.key, await read_local(mirror, row.path))])
-                return 0
-            local = LocalFile(result.stat, held.digest, held.counts)
+        mirror, state = self.run.mirror, self.run.mirror.state
+        files = {item.edit.row.key: item.edit.row.local for item in agreed}
+        writing = [item for item in agreed if not item.placed or item.edit.row.local is None]
+        placed = await mirror.tree.place([self._placement(item) for item in writing])
+        for item, result in zip(writing, placed, strict=True):
+            row, stat = item.edit.row, result.stat
+            if result.outcome is PlaceOutcome.CHANGED or stat is None:
+                files[row.key] = None
+                await state.record_local([(row.key, await read_local(mirror, row.path))])
+            else:
+                files[row.key] = LocalFile(stat, item.digest, item.held.counts)
         now_s = mirror.clock.now_s()
-        await mirror.state.add_readings([(held, None)], now_s)
-        base = Base(held.digest, content_id(held.data), held.counts, None, now_s)
-        await mirror.state.record_documents([DocumentRecorded(row.key, base, local)])
-        if edit.wish is not None:
-            await mirror.state.journal.clear_alarm(row.key)
-        return 1
+        done = [(item, local) for item in agreed if (local := files[item.edit.row.key]) is not None]
+        if not done:
+            return 0
+        await state.add_readings([(item.held, None) for item, _ in done], now_s)
+        await state.record_documents(
+            [DocumentRecorded(item.edit.row.key, item.base(now_s), local) for item, local in done]
+        )
+        for key in (item.edit.row.key for item, _ in done if item.edit.wish is not None):
+            if key in self.looked.alarms:
+                await state.journal.clear_alarm(key)
+        return len(done)
+
+    def _placement(self, item: _Agreed) -> Placement:
+        row = item.edit.row
+        return Placement(row.path, item.data, row.local.stat if row.local is not None else None, self.run.id)
 
 
 def _may_stand(result: SaveResult) -> bool:
