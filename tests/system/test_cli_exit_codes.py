@@ -3,6 +3,7 @@
 import io
 import resource
 import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -265,10 +266,20 @@ async def test_130_at_once_when_the_signal_comes_twice(tmp_path: Path) -> None:
 async def test_130_when_a_run_that_waits_for_the_lock_is_stopped(tmp_path: Path) -> None:
     async with home(tmp_path) as here, hold_lock(tmp_path / "state", "harbour", clock=SystemClock()):
         process = here.start("sync", "--wait", "10m")
-        await anyio.sleep(2)
+        await until_it_heeds_signals(process.pid)
         process.send_signal(signal.SIGINT)
         await to_thread.run_sync(process.communicate)
         assert process.returncode == 130
+
+
+async def until_it_heeds_signals(pid: int) -> None:
+    """Wait until a process has a handler of its own for SIGTERM, which Python has not."""
+    with anyio.fail_after(60):
+        while True:
+            (caught,) = re.findall(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+            if int(caught, 16) >> (signal.SIGTERM - 1) & 1:
+                return
+            await anyio.sleep(0.05)
 
 
 async def until_images(here: Home) -> None:
