@@ -1,9 +1,9 @@
 """Every exit code, reached by a situation in which a person would meet it."""
 
 import io
+import re
 import resource
 import shutil
-import re
 import signal
 import subprocess
 import sys
