@@ -95,8 +95,8 @@ class Opened(Wire):
 
     image: Table
     categories: Items
-    dataset: Table
-    preferences: Table
+    dataset: Table = Field(default_factory=dict)
+    preferences: Table = Field(default_factory=dict)
 
 
 class StoredRow(Wire):
