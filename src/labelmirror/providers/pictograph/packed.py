@@ -9,7 +9,7 @@ import zipfile
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO
 
 import anyio
@@ -41,7 +41,6 @@ class _Files:
 class _Status:
     """What is known of one status. `files` is None until an export was made, and when none could be."""
 
-    lock: anyio.Lock = field(default_factory=anyio.Lock)
     asked: int = 0
     was_made: bool = False
     files: _Files | None = None
@@ -59,6 +58,8 @@ class PackedImages:
         self._rules = rules
         self._stack = stack
         self._statuses: dict[str, _Status] = {}
+        # One after the other: an export removes what others left on the server.
+        self._making = anyio.Lock(fast_acquire=True)
 
     async def open(self, image: ListedImage) -> ImageStream | None:
         """The image's bytes; None if the API is to be asked for them."""
@@ -68,7 +69,7 @@ class PackedImages:
         status.asked += 1
         if status.asked <= SINGLES:
             return None
-        async with status.lock:
+        async with self._making:
             if not status.was_made:
                 status.was_made = True
                 status.files = await self._made(image.status)
