@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from labelmirror.model.remote import Dataset, ListedImage, Reading, WantedDocume
 from labelmirror.model.saving import Save, SaveAnswer, SaveResult
 from labelmirror.providers.remo.provider import RemoProvider
 from labelmirror.standin import Fault, FaultKind, Standin, StandinOptions, serve
-from labelmirror.standin.remo import AnnotationSet, Image, Mark, RemoWorld, Sketch, Status
+from labelmirror.standin.remo import AnnotationSet, Image, Mark, Object, RemoWorld, Sketch, Status
 from support.memory_facts import MemoryFacts
 from support.pictograph import fetched, listed, read_all
 from support.quick_clock import QuickClock
@@ -412,31 +412,28 @@ async def test_a_save_that_is_cut_off_is_finished_by_saving_again(route: str, ki
         assert (await at.read(wanted)).digest == format_.digest(body)
 
 
-async def test_an_answer_that_shows_a_union_with_somebody_elses_save_is_not_taken_for_ours() -> None:
+async def test_an_answer_that_shows_a_union_with_somebody_elses_save_is_not_taken_for_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with harbour() as at:
         wanted, boxes = at.wanted("boxes"), at.chosen("boxes")
-        before = await at.read(wanted)
-        at.world.step_s = 0.005
-        theirs = at.world.saving(boxes, at.image(wanted), sketches(4), (), status=Status.NOT_ANNOTATED)
-        body = {**at.parsed(before), "annotations": [box(n) for n in range(1, 5)]}
-        results: list[SaveResult] = []
+        row = boxes.row(at.image(wanted))
+        assert row is not None
+        theirs = Object(999, "theirs", ((700, 1), (720, 9)), (Mark("Ship"),), False, 1)
+        alone = at.world.saving
 
-        async def mine() -> None:
-            results.extend(
-                await at.provider.save_many(at.dataset, [Save(wanted.key, wanted.image, body, before, "key")])
-            )
+        def meeting(*asked: Any, **more: Any) -> Iterator[None]:
+            for number, _ in enumerate(alone(*asked, **more)):
+                if number == 3:
+                    row.objects.append(theirs)
+                yield
 
-        for _ in range(2):
-            next(theirs)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(mine)
-            await anyio.sleep(0.02)
-            for _ in theirs:
-                await anyio.sleep(0.005)
-        found = await at.read(wanted)
-        if found.digest != at.provider.format.digest(body):
-            assert results[0].answer is SaveAnswer.UNKNOWN
-            assert results[0].message
+        monkeypatch.setattr(at.world, "saving", meeting)
+        result = await at.save(wanted, annotations=[box(n) for n in range(1, 5)])
+        assert result.answer is SaveAnswer.UNKNOWN
+        assert "others are stored" in result.message
+        found = items(at.parsed(await at.read(wanted)))
+        assert {item["name"] for item in found} == {"OBJ 1", "OBJ 2", "OBJ 3", "OBJ 4", "theirs"}
 
 
 async def test_two_documents_of_one_image_are_saved_one_after_the_other() -> None:

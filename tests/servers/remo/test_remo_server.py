@@ -15,7 +15,8 @@ import pytest
 from contracts.provider import ProviderContract
 from labelmirror.model.keys import DatasetRef
 from labelmirror.model.saving import Save, SaveAnswer
-from labelmirror.providers.remo.provider import SETTLE_S, RemoProvider
+from labelmirror.providers.remo.datasets import SETTLE_S
+from labelmirror.providers.remo.provider import RemoProvider
 from labelmirror.standin import Standin
 from labelmirror.transport.http import Timeouts
 from servers.remo.seed import seed_odd, seed_shapes

@@ -1,6 +1,8 @@
 """What a configuration says about a Remo server."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from labelmirror.providers.forms import Text
 from labelmirror.providers.secrets import SecretSource
@@ -19,3 +21,5 @@ class RemoSettings(ServerSettings):
     kind: Literal["remo"]
     user: Text
     password: SecretSource
+    #: The server works on three requests at a time; more only queue.
+    connections: Annotated[int, Field(ge=1, le=256)] = 4
