@@ -206,6 +206,26 @@ async def test_images_beyond_the_links_of_one_answer_come_out_of_an_export(
         assert asked["images.bytes"] <= 5 * len(statuses)
 
 
+async def test_exports_of_images_that_are_wanted_at_once_do_not_remove_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("labelmirror.providers.pictograph.images.LINK_PAGE", 20)
+    monkeypatch.setattr("labelmirror.providers.pictograph.packed.SINGLES", 0)
+    async with opened(images=200, batch_cap=20, unannotated_every=0) as (standin, provider):
+        dataset = await provider.dataset(HARBOUR)
+        rows, _ = await listed(provider, dataset)
+        standin.requests.clear()
+        async with provider.images(dataset, len(rows)) as source, anyio.create_task_group() as tasks:
+
+            async def fetch(row: ListedImage) -> None:
+                async with source.open(row) as stream:
+                    assert b"".join([chunk async for chunk in stream.chunks]) == standin.world.image(row.id).content
+
+            for row in rows:
+                tasks.start_soon(fetch, row)
+        assert standin.requests.by_route["images.bytes"] == 0
+
+
 async def test_an_image_that_an_export_does_not_tell_from_another_comes_through_the_api(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
