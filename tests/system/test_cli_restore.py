@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from labelmirror.providers.pictograph.format import PictographFormat
+from labelmirror.standin import KINDS
 from support.cli import Home, drop_annotation, home
 
 
@@ -163,3 +166,23 @@ async def test_a_drill_brings_everything_back_on_a_server_of_its_own_and_tells_w
         done = mirror_of(await here.json("restore", "latest", "--drill", exit_code=10))
         assert [failed["code"] for failed in done["failed"]] == ["snapshot_damaged"]
         await here.json("restore", "latest", "--drill", "--dry-run", exit_code=2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_on_every_kind_of_server_what_was_deleted_and_pushed_comes_back(tmp_path: Path, kind: str) -> None:
+    async with home(tmp_path, kind=kind, images=4) as here:
+        here.configure("push = true")
+        await here.json("sync")
+        made = await here.json("backup")
+        documents = here.documents()
+        emptied, thinned = documents[:2]
+        emptied.write_text(json.dumps({**json.loads(emptied.read_bytes()), "annotations": []}))
+        drop_annotation(thinned)
+        assert mirror_of(await here.json("sync"))["documents"]["pushed"] == 2
+        planned = mirror_of(await here.json("restore", "latest", "--to-server", "--dry-run"))
+        assert planned["actions"]["push"] == 2
+        done = mirror_of(await here.json("restore", "latest", "--to-server"))
+        assert (done["outcome"], done["documents"]["pushed"]) == ("synced", 2)
+        assert mirror_of(await here.json("restore", "latest", "--to-server", "--dry-run"))["actions"]["push"] == 0
+        assert mirror_of(await here.json("sync", "--full-check"))["documents"]["pulled"] == 0
+        assert (await here.json("backup"))["snapshots"][0]["documents"] == made["snapshots"][0]["documents"]
