@@ -20,7 +20,7 @@ from labelmirror.snapshots.contents import DOCUMENTS, IMAGES, PAGES, PASSING
 from labelmirror.snapshots.wire import manifest_in, manifest_out, page_in, page_out, store_in, store_out
 from labelmirror.tree.disk import disk_errors
 from labelmirror.tree.files import unlink, write_atomically
-from labelmirror.tree.folders import FolderBlocked, Folders
+from labelmirror.tree.folders import FolderBlocked, Folders, sync_all
 from labelmirror.tree.names import TEMPORARY
 
 T = TypeVar("T")
@@ -191,6 +191,8 @@ def _create(root: Path, folders: Folders, access: Access) -> str:
         )
     store_id = uuid4().hex
     write_atomically(folders, STORE, store_out(store_id))
+    # The folder itself may be new.
+    sync_all([os.open(root.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)])
     return store_id
 
 
