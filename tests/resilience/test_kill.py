@@ -1,6 +1,6 @@
-"""A run that is killed at any of its writes, and what the next one makes of what it left.
+"""A run that is killed at any of its requests or writes, and what the next one makes of what it left.
 
-Every write of two scenarios is a step: a call of the system that changes a file, or the end of a transaction. The
+A step is a request, a call of the system that changes a file, or the end of a transaction. The
 deaths are drawn by seed; with EXHAUSTIVE=1 in the environment (`make test-kill`) each step has one.
 """
 
@@ -65,7 +65,7 @@ class Victim:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-async def test_a_first_mirror_killed_at_a_write_ends_as_if_it_had_not_been(
+async def test_a_first_mirror_killed_at_a_step_ends_as_if_it_had_not_been(
     tmp_path: Path, moment: str, request: pytest.FixtureRequest
 ) -> None:
     async with stage(tmp_path) as here:
@@ -79,7 +79,7 @@ async def test_a_first_mirror_killed_at_a_write_ends_as_if_it_had_not_been(
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-async def test_a_changed_mirror_killed_at_a_write_ends_as_if_it_had_not_been(
+async def test_a_changed_mirror_killed_at_a_step_ends_as_if_it_had_not_been(
     tmp_path: Path, moment: str, request: pytest.FixtureRequest
 ) -> None:
     async with stage(tmp_path) as here:
@@ -119,7 +119,7 @@ async def _die_everywhere(
         victim = await killed(Death(step, after=moment == "after"))
         yard, ended = victim.yard, victim.ended
         if not ended.killed:
-            # Threads take turns as they like, so a run may have a few writes more or less than another.
+            # Threads take turns as they like, so a run may have a few steps more or less than another.
             assert step > len(whole.steps) * 0.8, f"only {len(ended.steps)} steps, {len(whole.steps)} before"
             break
         deaths += 1
@@ -133,7 +133,7 @@ async def _die_everywhere(
         check_whole(yard, before, after, where)
         assert not here.scene.fetched() & recorded, f"{where}: fetched again"
         shutil.rmtree(yard.folder)
-    print(f"{deaths} deaths {moment} one of {len(whole.steps)} writes")
+    print(f"{deaths} deaths {moment} one of {len(whole.steps)} requests and writes")
     assert deaths >= DRAWN - 1
 
 

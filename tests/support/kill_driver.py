@@ -1,4 +1,5 @@
-"""A process that has everything imported and forks a child for each run, which may have to die at one of its writes.
+"""A process that has everything imported and forks a child for each run, which may have to die at one of its
+requests or writes.
 
 Orders come as lines of JSON on standard input, answers leave the same way; `support.killing` is the other end.
 """
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiohttp
 import anyio
 import structlog
 
@@ -24,6 +26,7 @@ from labelmirror.app import Workshop, open_mirror, open_resting_mirror, open_sna
 from labelmirror.config import load
 from labelmirror.engine.backup import backup
 from labelmirror.engine.cycle import CycleOptions, sync
+from labelmirror.engine.resolve import undo
 from labelmirror.engine.snapshots import judge, prune
 from labelmirror.model.retention import Rules
 from labelmirror.model.snapshot import Access
@@ -60,7 +63,7 @@ CREATING = os.O_CREAT | os.O_TRUNC | os.O_TMPFILE
 
 
 class Reaper:
-    """Counts the writing calls of this process and kills it at one of them. `at` None: it only counts."""
+    """Counts the requests and writing calls of this process and kills it at one of them. `at` None: it only counts."""
 
     def __init__(self, at: int | None, *, after: bool, told: int) -> None:
         self._at = at
@@ -99,6 +102,18 @@ class Reaper:
 
         io.open = watched_open
         builtins.open = watched_open
+        request = aiohttp.ClientSession._request
+
+        async def watched_request(
+            session: aiohttp.ClientSession, *arguments: Any, **more: Any
+        ) -> aiohttp.ClientResponse:
+            count = reaper._begin("request")
+            try:
+                return await request(session, *arguments, **more)
+            finally:
+                reaper._end(count)
+
+        aiohttp.ClientSession._request = watched_request  # type: ignore[assignment,method-assign]
 
     def tell(self, text: str) -> None:
         """Say something to the parent, which is no step."""
@@ -108,18 +123,25 @@ class Reaper:
 
     def step(self, name: str, call: Callable[[], T]) -> T:
         """Do one write, unless it is the one at which to die."""
+        count = self._begin(name)
+        try:
+            return call()
+        finally:
+            # A call that failed counts as well: what it raised may be part of the plan, as for a folder that is there.
+            self._end(count)
+
+    def _begin(self, name: str) -> int:
         with self._lock:
             self._count += 1
             count = self._count
             self.tell(f"{name}\n")
         if count == self._at and not self._after:
             os.kill(os.getpid(), signal.SIGKILL)
-        try:
-            return call()
-        finally:
-            # A call that failed counts as well: what it raised may be part of the plan, as for a folder that is there.
-            if count == self._at:
-                os.kill(os.getpid(), signal.SIGKILL)
+        return count
+
+    def _end(self, count: int) -> None:
+        if count == self._at:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _watched(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*arguments: Any, **more: Any) -> Any:
@@ -154,6 +176,18 @@ def shop(config: Path) -> Workshop:
     return Workshop(load(config, {"HOME": str(config.parent)}), Masker(), QuickClock(), Mute(), {})
 
 
+async def push(config: Path) -> dict[str, Any]:
+    """The same, and then the save of the first image is taken back, unless that was done before."""
+    answer = await run(config)
+    async with open_mirror(shop(config), "yard") as mirror:
+        done = [save for save in await mirror.state.journal.saves() if save.outcome.had_effect]
+        first = [save for save in done if save.key == min(each.key for each in done)]
+        if len(first) == 1:
+            report = await undo(mirror, first)
+            answer["undone"] = report.outcome.value
+    return answer
+
+
 async def save(config: Path) -> dict[str, Any]:
     """One backup with images; its snapshot."""
     here = shop(config)
@@ -172,7 +206,7 @@ async def thin(config: Path) -> dict[str, Any]:
         return {"files": (await prune(store, judged)).files}
 
 
-COMMANDS = {"sync": run, "backup": save, "prune": thin}
+COMMANDS = {"sync": run, "push": push, "backup": save, "prune": thin}
 
 
 def child(order: dict[str, Any], told: int) -> None:

@@ -1,4 +1,4 @@
-"""Runs that die at a write: real processes, forked from one that is warm, and SIGKILL."""
+"""Runs that die at a request or a write: real processes, forked from one that is warm, and SIGKILL."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ _RUN_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """When a run is to die: at its `step`-th write (from 1), just before it happens or just after."""
+    """When a run is to die: at its `step`-th request or write (from 1), just before it happens or just after."""
 
     step: int
     after: bool
@@ -25,7 +25,7 @@ class Death:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run that ended. `steps` names its writes in order, `answer` is what it reported; None: it was killed."""
+    """A run that ended. `steps` names its requests and writes in order, `answer` is what it reported; None: it was killed."""
 
     steps: tuple[str, ...]
     answer: dict[str, Any] | None
@@ -43,7 +43,7 @@ class Driver:
         self._process = process
 
     async def run(self, config: Path, death: Death | None = None, *, command: str = "sync") -> Ended:
-        """One sync, backup or prune in a fresh process. Fails if it ends in any other way than by itself or by its `death`."""
+        """One command of the driver in a fresh process. Fails if it ends in any other way than by itself or by its `death`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         order = {
