@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import backups, durability, pacing, requests, scale, transfers
+from bench import backups, durability, pacing, pushing, requests, scale, transfers
 from bench.machine import Figure, describe, show
 
 
@@ -29,6 +29,7 @@ FIGURES: dict[str, tuple[str, Callable[[], Sequence[Figure]]]] = {
     "transfers": (f"Transfers, {transfers.IMAGES} images of 40 to 80 kB", transfers.run),
     "durability": ("Durability, on a disk", durability.run),
     "backups": (f"Snapshots, {backups.DOCUMENTS} documents", backups.run),
+    "pushing": (f"Pushing, {pushing.IMAGES} documents", pushing.run),
     "pacing": ("Pacing against real windows, two processes", _pacing),
 }
 

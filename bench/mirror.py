@@ -31,6 +31,7 @@ server = "standin"
 name = "{dataset}"
 path = "mirror"
 content = "{content}"
+push = {push}
 """
 
 
@@ -82,9 +83,18 @@ class MirrorFolder:
         config = self.folder / "labelmirror.toml"
         return run_command([sys.executable, "-m", "labelmirror", command, "--json", "--config", config, *options])
 
-    def configure(self, server: Server, *, content: str, connections: int, status: str | None) -> None:
+    def configure(
+        self, server: Server, *, content: str, connections: int, status: str | None, push: bool = False
+    ) -> None:
         """Write the configuration."""
-        text = _CONFIG.format(url=server.url, key=server.key, connections=connections, dataset=DATASET, content=content)
+        text = _CONFIG.format(
+            url=server.url,
+            key=server.key,
+            connections=connections,
+            dataset=DATASET,
+            content=content,
+            push="true" if push else "false",
+        )
         if status is not None:
             text += f'\n[datasets.bench.select]\nstatus = ["{status}"]\n'
         config = self.folder / "labelmirror.toml"

@@ -42,6 +42,11 @@ class Server:
         """What was counted since this was last called."""
         return Asked(**self._order("asked"))
 
+    def routes(self) -> dict[str, int]:
+        """What was asked since `asked` was last called, by route."""
+        found: dict[str, int] = self._order("routes")
+        return found
+
     def change(self, images: int) -> None:
         """Change so many images: every other one gets an annotation more, the rest have one moved."""
         self._order(f"change {images}")
@@ -106,6 +111,8 @@ async def _obeyed(standin: Standin, order: list[str]) -> object:
             counted = {"api": standin.requests.api, "storage": standin.requests.storage, "storage_bytes": sent_bytes}
             standin.requests.clear()
             return counted
+        case ["routes"]:
+            return dict(standin.requests.by_route)
         case ["change", number]:
             for index, image in enumerate(images[: int(number)]):
                 if index % 2:
