@@ -133,6 +133,23 @@ async def test_edits_of_both_sides_meet_and_are_taken_back(tmp_path: Path) -> No
         assert theirs.id in [row[0] for row in made.here()]
 
 
+async def test_additions_are_not_doubled_when_somebody_saves_before_ours_is_read_back(tmp_path: Path) -> None:
+    async with home(tmp_path) as made:
+        made.edit(everything)
+        theirs: list[int] = []
+
+        async def annotate_once() -> None:
+            if not theirs:
+                theirs.append(made.world.annotate(made.image).id)
+
+        made.world.between_writes = annotate_once
+        await made.sync()
+        await made.sync()
+        assert made.here() == made.there()
+        assert len(made.here()) == 5
+        assert theirs[0] in [row[0] for row in made.here()]
+
+
 async def test_edits_that_do_not_fit_together_wait_for_a_person(tmp_path: Path) -> None:
     async with home(tmp_path) as made:
         first = made.world.annotations_of(made.image)[0]

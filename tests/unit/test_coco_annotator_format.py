@@ -139,6 +139,17 @@ def test_edits_of_annotations_and_of_metadata_merge() -> None:
     assert digest(FORMAT.rebuilt(remote, merged.parts)) == digest(wanted)
 
 
+def test_an_addition_that_the_server_holds_by_now_is_not_added_again() -> None:
+    base = document(annotation(1))
+    local = document(annotation(1), annotation(None, 2), annotation(None, 2))
+    remote = document(annotation(1, color="#000000"), annotation(7, 2))
+    merged = merge(FORMAT.keyed(base, base), FORMAT.keyed(local, base), FORMAT.keyed(remote, base))
+    assert merged.clean
+    held = FORMAT.annotations(FORMAT.rebuilt(remote, merged.parts))
+    assert [item.get("id") for item in held] == [1, 7, None]
+    assert [part.key for part in FORMAT.keyed(remote)][:2] == ["1", "7"]
+
+
 def test_annotations_are_counted_by_the_names_of_their_categories() -> None:
     held = document(annotation(1), annotation(2), annotation(3, 2), annotation(4, 99), annotation(5, category_id=None))
     assert FORMAT.counts(held) == {"cat": 2, "person": 1, "#99": 1, "#None": 1}

@@ -89,9 +89,12 @@ async def _diff(mirror: LocalMirror, row: DocumentRow, contents: Mapping[Content
 
 
 def _keyed(mirror: LocalMirror, data: bytes, agreed: Document | None) -> Sequence[Keyed]:
-    """The parts of a descendant of what was agreed on; an invalid document shows none."""
+    """The parts of a descendant of what was agreed on; an invalid document shows none.
+
+    Where annotations have ids that stay, people are shown those, of additions too.
+    """
     try:
-        return mirror.format.keyed(mirror.format.parse(data), agreed)
+        return mirror.format.keyed(mirror.format.parse(data), None if mirror.format.stable_ids else agreed)
     except InvalidDocument:
         return ()
 

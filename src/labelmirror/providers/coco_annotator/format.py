@@ -61,14 +61,28 @@ class CocoAnnotatorFormat:
     def keyed(self, document: Document, base: Document | None = None) -> Sequence[Keyed]:
         """The annotations by their ids, additions by their content, and the image's metadata.
 
-        An addition of one side that has got its id on the other is the same annotation. Raises InvalidDocument where an id
-        is no number, or where two annotations have the same.
+        With `base`, everything that it has not is an addition, whether it has an id by now or not: what was sent from here
+        and lost its answer would else be added a second time. Raises InvalidDocument where an id is no number, or where
+        two annotations have the same.
         """
-        parts = _keyed(document)
-        if base is not None:
-            _match_additions(parts, _keyed(base))
+        names, found = names_of(document["categories"]), dict[str, Keyed]()
+        known = None if base is None else {id_of(annotation) for annotation in annotations_of(base)}
+        seen: set[int] = set()
+        for index, annotation in enumerate(annotations_of(document)):
+            digest, number = digest_of(comparable(annotation, name_in(names, annotation))), id_of(annotation)
+            if number is None and annotation.get("id") is not None:
+                raise InvalidDocument("an id is a whole number", pointer=f"/annotations/{index}/id")
+            if number in seen:
+                raise InvalidDocument(f"two annotations have the id {number}", pointer=f"/annotations/{index}/id")
+            if number is None or (known is not None and number not in known):
+                equal = sum(part.digest == digest and part.key.startswith("+") for part in found.values())
+                key = f"+{digest[:16]}" if equal == 0 else f"+{digest[:16]}.{equal}"
+            else:
+                key = str(number)
+            seen |= set() if number is None else {number}
+            found[key] = Keyed(key, digest, annotation)
         metadata = metadata_of(document)
-        return [*parts.values(), Keyed(METADATA, digest_of(metadata), metadata)]
+        return [*found.values(), Keyed(METADATA, digest_of(metadata), metadata)]
 
     def rebuilt(self, document: Document, parts: Sequence[Keyed]) -> Document:
         """The same document around other annotations and other metadata of its image."""
