@@ -228,8 +228,9 @@ async def test_a_save_is_finished_after_death_at_any_step(tmp_path: Path, route:
 
         made.world.between_writes = go_on
         await made.sync()
-        # The file keeps additions as they were written; it learns their ids when the document changes next.
-        sent = {_looks(row) for row in json.loads(made.document.read_bytes())["annotations"]}
+        here = json.loads(made.document.read_bytes())["annotations"]
+        assert {row["id"] for row in here} == {row.id for row in made.world.annotations_of(made.image)}
+        sent = {_looks(row) for row in here}
         assert sent == {_looks(asdict(row)) for row in made.world.annotations_of(made.image)}
         assert len(sent) == 4
         assert made.image.metadata == {"weather": "sun"}

@@ -14,7 +14,7 @@ from labelmirror.engine.agreed import refuse
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.scan import read_local
-from labelmirror.engine.settle import ROUNDS, Unfinished, finish, read_now
+from labelmirror.engine.settle import ROUNDS, Unfinished, finish, named_by_server, read_now
 from labelmirror.errors import InvalidDocument
 from labelmirror.model.document import ContentId, Digest, Document, content_id, render
 from labelmirror.model.events import Phase
@@ -392,7 +392,7 @@ class Pushing:
 
     def _agreed(self, sending: _Sending, found: Reading) -> _Agreed:
         """What both sides hold after a save that stands."""
-        named = self._named(sending, found)
+        named = named_by_server(self.run.mirror.format, sending.wanted, found)
         merged = sending.decision.step is Step.SEND_MERGED
         return _Agreed(sending.edit, found, named or sending.data, placed=not merged and named is None)
 
@@ -429,14 +429,6 @@ class Pushing:
                 await journal.close_save(record.id, SaveOutcome.SUPERSEDED, previous)
                 return True
         return False
-
-    def _named(self, sending: _Sending, found: Reading) -> bytes | None:
-        """The document as the server holds it, if it gave additions their ids; they belong into the working file."""
-        documents = self.run.mirror.format
-        if not documents.stable_ids or found.data is None:
-            return None
-        sent, held = documents.keyed(sending.wanted), documents.keyed(documents.parse(found.data))
-        return None if {part.key for part in sent} == {part.key for part in held} else found.data
 
     async def _record(self, agreed: Sequence[_Agreed]) -> int:
         """Record that both sides hold the same, after writing it here where it is not yet; of how many that was done.

@@ -14,7 +14,10 @@ from labelmirror.errors import InvalidDocument
 from labelmirror.model.document import Document
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Dataset, ListedImage, Reading, WantedDocument
+from labelmirror.model.rows import LocalFile
 from labelmirror.model.saving import Save, SaveAnswer, SaveOutcome, SaveRecord
+from labelmirror.ports.provider import DocumentFormat
+from labelmirror.ports.tree import Placement, PlaceOutcome
 
 #: A document is saved this often in one run while others keep saving it, or while it is left half done.
 ROUNDS = 3
@@ -68,6 +71,14 @@ def is_half(mirror: Mirror, save: Unfinished, found: Reading) -> bool:
         return False
 
 
+def named_by_server(documents: DocumentFormat, sent: Document, held: Reading) -> bytes | None:
+    """The document as the server holds it, if it gave additions their ids; they belong into the working file."""
+    if not documents.stable_ids or held.data is None:
+        return None
+    before, after = documents.keyed(sent), documents.keyed(documents.parse(held.data))
+    return None if {part.key for part in before} == {part.key for part in after} else held.data
+
+
 async def settle_open_saves(run: Run, dataset: Dataset, *, may_send: bool) -> frozenset[DocumentKey]:
     """End the records of saves that a run which died or lost its connection left open; the documents that stay open.
 
@@ -95,6 +106,8 @@ async def settle_open_saves(run: Run, dataset: Dataset, *, may_send: bool) -> fr
         found[record.key] = held
         await state.add_readings([(held, None)], mirror.clock.now_s())
         outcome = _outcome(record, held)
+        if outcome is SaveOutcome.SAVED and may_send:
+            await _write_ids(run, record, held)
         if outcome is SaveOutcome.SUPERSEDED and not atomic:
             # Somebody saved over what may have been half of ours: what is missing there need not be their deletion.
             await state.journal.set_alarm(record.key)
@@ -111,6 +124,19 @@ async def _finished(
     if not may_send:
         return None if is_half(mirror, save, found) else found
     return await finish(mirror, dataset, save, found)
+
+
+async def _write_ids(run: Run, record: SaveRecord, held: Reading) -> None:
+    """Bring the ids that the server gave to additions into the working file, unless it was edited again."""
+    mirror, state = run.mirror, run.mirror.state
+    body = mirror.format.parse((await state.contents([record.body]))[record.body])
+    data = named_by_server(mirror.format, body, held)
+    row = next((row for row in await state.rows_of_images([record.key.image]) if row.key == record.key), None)
+    if data is None or held.digest is None or row is None or row.local is None or row.local.digest != held.digest:
+        return
+    (placed,) = await mirror.tree.place([Placement(row.path, data, row.local.stat, run.id)])
+    if placed.stat is not None and placed.outcome is not PlaceOutcome.CHANGED:
+        await state.record_local([(row.key, LocalFile(placed.stat, held.digest, held.counts))])
 
 
 def _outcome(record: SaveRecord, held: Reading) -> SaveOutcome:
