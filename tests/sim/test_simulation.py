@@ -182,10 +182,10 @@ def sending_blindly_again() -> Iterator[None]:
 
 @contextmanager
 def sending_without_an_undo_record() -> Iterator[None]:
-    async def forget(_journal: object, _records: object, _contents: object) -> None:
+    async def forget(*_arguments: object) -> None:
         return
 
-    with patch.object(_Journal, "open_saves", forget):
+    with patch.object(_Journal, "open_saves", forget), patch.object(_Journal, "close_save", forget):
         yield
 
 
