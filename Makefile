@@ -51,6 +51,11 @@ test-systemd: $(STAMP)
 test-boot: $(STAMP)
 	$(BIN)/python -m pytest -m boot tests/systemd
 
+# The daemon under a steady load; 72 hours: make soak MINUTES=4320.
+MINUTES ?= 20
+soak: $(STAMP)
+	$(BIN)/python -m bench.soak $(MINUTES)
+
 # Versions and hashes are pinned in requirements-dev.txt; the project itself is installed from the checkout.
 $(STAMP): requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "labelmirror needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ...")'

@@ -7,9 +7,11 @@ import anyio
 import pytest
 
 from labelmirror.errors import BudgetSpent, Limited
+from labelmirror.model.events import Answered, Waited
 from labelmirror.model.pacing import Priority, QuotaRules, WaitCause, WindowKind
 from labelmirror.transport.pacer import Pacer, Permit, RunBudget, _Line, _Ticket
 from support.ledger import MemoryAccount
+from support.memory_mirror import Recorder
 from support.virtual_loop import VirtualClock, run_virtual
 
 NOTHING_KEPT = QuotaRules(reserve=0.0, others_per_hour=0.0)
@@ -122,6 +124,37 @@ def test_a_push_may_use_what_bulk_work_must_leave() -> None:
             tasks.cancel_scope.cancel()
 
     in_virtual_time(story, lambda: Bench(limit=100, rules=QuotaRules(reserve=0.2)))
+
+
+def test_a_run_for_pushes_may_read_from_what_bulk_work_must_leave() -> None:
+    async def story(bench: Bench) -> None:
+        for _ in range(5):
+            await bench.send()
+        reads = bench.another_process()
+        reads.start_run(RunBudget(for_pushes=True))
+        began_s = bench.clock.now_s()
+        for _ in range(5):
+            await bench.send(Priority.PULL, "reading", reads)
+        assert bench.clock.now_s() - began_s < 5
+        assert bench.server.order.count("reading") == 5
+
+    in_virtual_time(story, lambda: Bench(rules=QuotaRules(reserve=0.5, others_per_hour=0.0)))
+
+
+def test_waits_and_answers_are_reported() -> None:
+    async def story(bench: Bench) -> None:
+        heard = Recorder()
+        pacer = Pacer(bench.account, bench.clock, host="test", rules=bench.rules, reporter=heard)
+        for _ in range(11):
+            await bench.send(pacer=pacer)
+        answers = [event for event in heard.events if isinstance(event, Answered)]
+        assert [(event.server, event.outcome) for event in answers] == [("test", "answered")] * 11
+        assert [event.remaining for event in answers] == [*range(9, -1, -1), 9]
+        waits = [event for event in heard.events if isinstance(event, Waited)]
+        assert {(event.server, event.cause) for event in waits} == {("test", "empty")}
+        assert sum(event.seconds for event in waits) == pytest.approx(pacer.tally().waited_s)
+
+    in_virtual_time(story)
 
 
 def test_a_refusal_is_news_for_every_process_and_retry_after_is_kept() -> None:

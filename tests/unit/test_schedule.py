@@ -12,6 +12,8 @@ from labelmirror.daemon.schedule import (
     NAP_MAX_S,
     PATIENCE_S,
     PER_SERVER,
+    WAY_AFTER_S,
+    WAY_EVERY_S,
     Cause,
     Decision,
     Ended,
@@ -142,6 +144,32 @@ def test_one_servers_trouble_never_holds_up_another_servers_mirror() -> None:
 def test_the_longest_due_goes_first() -> None:
     turns = [turn(str(number), begun_s=NOW_S - 3600 - number) for number in range(PER_SERVER + 1)]
     assert [start.name for start in starts(*turns)] == ["4", "3", "2", "1"]
+
+
+def test_a_long_cycle_makes_way_for_an_edit_now_and_then() -> None:
+    listing = begun(turn(settled_s=NOW_S, restless_s=NOW_S - 2), cycle("street"))
+    assert decide([listing], {"acme": WELL}, NOW_S).ways == ()
+    running = replace(begun(turn(), cycle("street")), listed_s=NOW_S - WAY_AFTER_S)
+    edited = replace(running, settled_s=NOW_S, restless_s=NOW_S - 2)
+    assert decide([running], {"acme": WELL}, NOW_S).ways == ()
+    assert decide([edited], {"acme": WELL}, NOW_S).ways == ("street",)
+    assert decide([replace(edited, paused=True)], {"acme": WELL}, NOW_S).ways == ()
+    young = replace(edited, listed_s=NOW_S - 1)
+    assert decide([young], {"acme": WELL}, NOW_S) == Decision((), NOW_S - 1 + WAY_AFTER_S)
+    unsettled = replace(edited, settled_s=NOW_S + 1)
+    assert decide([unsettled], {"acme": WELL}, NOW_S) == Decision((), NOW_S + 1)
+    pushing = replace(begun(turn(), Start("street", Work.EDITS, Cause.EDITED)), settled_s=NOW_S - 1)
+    assert decide([pushing], {"acme": WELL}, NOW_S).ways == ()
+
+    made_way, _ = after(edited, WELL, ended(MirrorOutcome.STOPPED, made_way=True), now_s=NOW_S + 5, draw=0.5)
+    assert decide([made_way], {"acme": WELL}, NOW_S + 5).starts == (Start("street", Work.EDITS, Cause.EDITED),)
+    pushed, _ = after(
+        replace(made_way, settled_s=None), WELL, ended(MirrorOutcome.SYNCED, Work.EDITS), now_s=NOW_S + 6, draw=0.5
+    )
+    assert decide([pushed], {"acme": WELL}, NOW_S + 6).starts == (cycle("street", Cause.RETRY),)
+    again = replace(begun(pushed, cycle("street", Cause.RETRY)), settled_s=NOW_S + 7, listed_s=NOW_S + 8)
+    assert decide([again], {"acme": WELL}, NOW_S + 100).ways == ()
+    assert decide([again], {"acme": WELL}, NOW_S + 5 + WAY_EVERY_S).ways == ("street",)
 
 
 # --- after a turn ---------------------------------------------------------------------------------------------------

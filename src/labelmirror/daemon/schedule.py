@@ -27,6 +27,10 @@ LOCKED: Final = Backoff(first_s=5.0, factor=1.5, longest_s=60.0)
 DOWN: Final = Backoff(first_s=15.0, factor=2.0, longest_s=900.0)
 #: A mirror whose cycle failed for another reason waits at least this long, however often it is due.
 FAILED: Final = Backoff(first_s=15.0, factor=2.0, longest_s=900.0)
+#: A cycle that has worked for so long since it listed its server makes way for an edit, but not again before the second time has passed: what it listed
+#: has to be listed anew.
+WAY_AFTER_S: Final = 30.0
+WAY_EVERY_S: Final = 600.0
 _SPREAD_SHARE: Final = 0.1
 _SPREAD_MAX_S: Final = 60.0
 
@@ -94,6 +98,8 @@ class Turn:
     `begun_s` is when its last cycle began that came to its end, for better or worse. `owed`: a cycle was due and could not be
     done. `not_before_s` holds it back after trouble. `settled_s` is when the files that were edited will have come to rest,
     `restless_s` since when there are such (both None: there are none); `scan_s` when all files are to be looked at.
+    `listed_s` is when the cycle under way had listed its server (None: it has not; without that no edit can be pushed),
+    `way_s` when one last made way for an edit.
     """
 
     name: str
@@ -109,6 +115,8 @@ class Turn:
     settled_s: float | None = None
     restless_s: float | None = None
     scan_s: float | None = None
+    listed_s: float | None = None
+    way_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +138,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What begins now, and when to decide again if nothing happens before."""
+    """What begins now, when to decide again if nothing happens before, and whose cycle is to make way for an edit."""
 
     starts: tuple[Start, ...]
     wake_s: float
+    ways: tuple[str, ...] = ()
 
 
 def due_s(turn: Turn, health: Health, now_s: float) -> float | None:
@@ -157,8 +166,14 @@ def decide(turns: Sequence[Turn], servers: Mapping[str, Health], now_s: float) -
     wake_s = now_s + NAP_MAX_S
     working = {server: sum(turn.working and turn.server == server for turn in turns) for server in servers}
     waiting: list[tuple[float, str, str, Start]] = []
+    ways: list[str] = []
     for turn in turns:
         if turn.working:
+            at_s = _way_s(turn)
+            if at_s is not None and at_s <= now_s:
+                ways.append(turn.name)
+            elif at_s is not None:
+                wake_s = min(wake_s, at_s)
             continue
         for at_s, start in _wishes(turn, servers[turn.server], now_s):
             if at_s <= now_s:
@@ -171,7 +186,15 @@ def decide(turns: Sequence[Turn], servers: Mapping[str, Health], now_s: float) -
         if working[server] < room:
             working[server] += 1
             starts.append(start)
-    return Decision(tuple(starts), wake_s)
+    return Decision(tuple(starts), wake_s, tuple(ways))
+
+
+def _way_s(turn: Turn) -> float | None:
+    """When the cycle under way is to make way for an edit; None: not as things stand."""
+    if turn.listed_s is None or turn.settled_s is None or turn.paused:
+        return None
+    earliest_s = max(turn.settled_s, turn.listed_s + WAY_AFTER_S)
+    return earliest_s if turn.way_s is None else max(earliest_s, turn.way_s + WAY_EVERY_S)
 
 
 def _wishes(turn: Turn, health: Health, now_s: float) -> Sequence[tuple[float, Start]]:
@@ -194,7 +217,7 @@ def _wishes(turn: Turn, health: Health, now_s: float) -> Sequence[tuple[float, S
 class Ended:
     """How a turn ended. `outcome` None: there was nothing to do, and no server was asked.
 
-    `reached`: the server answered something. `more`: what was found needs a cycle.
+    `made_way`: it was a cycle that ended for an edit's sake. `reached`: the server answered something. `more`: what was found needs a cycle.
     """
 
     start: Start
@@ -202,6 +225,7 @@ class Ended:
     outcome: MirrorOutcome | None = None
     reached: bool = False
     more: bool = False
+    made_way: bool = False
 
 
 def begun(turn: Turn, start: Start) -> Turn:
@@ -215,9 +239,11 @@ def after(turn: Turn, health: Health, ended: Ended, *, now_s: float, draw: float
     A mirror that was locked, or whose server was not reached, is still owed its cycle. One that failed has had it, and waits
     for its next, or longer if that comes too soon. Edits that could not be pushed are a cycle's work.
     """
-    turn = replace(turn, working=False)
+    turn = replace(turn, working=False, listed_s=None)
     if ended.reached:
         health = Health()
+    if ended.made_way:
+        return replace(turn, owed=True, way_s=now_s), health
     cycle = ended.start.work is Work.CYCLE
     match ended.outcome:
         case None:

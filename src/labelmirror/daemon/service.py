@@ -38,6 +38,7 @@ from labelmirror.daemon.telling import Teller
 from labelmirror.daemon.watch import Watcher
 from labelmirror.errors import ConfigError, LabelmirrorError
 from labelmirror.model.document import JsonObject
+from labelmirror.model.events import Event, Phase, PhaseBegan
 from labelmirror.model.report import MirrorOutcome, MirrorReport
 from labelmirror.model.trouble import Held
 from labelmirror.telemetry.hooks import Hooks
@@ -72,6 +73,16 @@ class Mirrored:
         return self.settings.push and self.settings.content != "images"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class UnderWay:
+    """A turn under way: its signs of life, the event that asks for its end, and whether that is for an edit's sake."""
+
+    start: Start
+    pulse: Pulse
+    stop: anyio.Event = field(default_factory=anyio.Event)
+    way: anyio.Event = field(default_factory=anyio.Event)
+
+
 class Service:
     """The daemon over one configuration.
 
@@ -89,7 +100,7 @@ class Service:
         draw: Callable[[], float],
     ) -> None:
         metrics = Metrics()
-        self._shop = replace(shop, reporter=Reporters((shop.reporter, metrics)))
+        self._shop = replace(shop, reporter=Reporters((shop.reporter, metrics, self)))
         self._clock = shop.clock
         self._load = load
         self._draw = draw
@@ -101,7 +112,7 @@ class Service:
         self._mirrors: dict[str, Mirrored] = {}
         self._health: dict[str, Health] = {}
         #: Turns under way, also of mirrors that the configuration has no longer.
-        self._under_way: dict[Pulse, str] = {}
+        self._under_way: set[UnderWay] = set()
         self._news = anyio.Event()
         self._stop = anyio.Event()
         self._leaving = False
@@ -112,6 +123,8 @@ class Service:
     def stop(self) -> None:
         """End as soon as what is in hand is finished and recorded."""
         self._stop.set()
+        for each in self._under_way:
+            each.stop.set()
         self.leave()
 
     def leave(self) -> None:
@@ -133,6 +146,16 @@ class Service:
         self._notifier.announce("READY=1")
         self._watcher.look_again()
         self._news.set()
+
+    def emit(self, event: Event) -> None:
+        """Take one fact of the engine: a cycle that looks at the files has listed its server; folders come while it works."""
+        if not isinstance(event, PhaseBegan) or event.mirror not in self._mirrors:
+            return
+        self._watcher.look_again()
+        if event.phase is Phase.SCANNING:
+            mirror = self._mirrors[event.mirror]
+            mirror.turn = replace(mirror.turn, listed_s=self._clock.now_s())
+            self._news.set()
 
     def _handle(self, request: Request) -> Answer:
         """Answer one request of the control socket. Raises Refused."""
@@ -164,9 +187,10 @@ class Service:
         return Standing(name=name, working=turn.working, paused=turn.paused, next_due_s=self._due_s(mirror))
 
     def _due_s(self, mirror: Mirrored) -> float | None:
-        """When the next cycle of a mirror is due."""
-        health = self._health.get(mirror.turn.server, Health())
-        return due_s(self._present(mirror), health, self._clock.now_s())
+        """When the next cycle of a mirror is due, now if it should have been before."""
+        health, now_s = self._health.get(mirror.turn.server, Health()), self._clock.now_s()
+        due = due_s(self._present(mirror), health, now_s)
+        return None if due is None else max(due, now_s)
 
     # --- from beginning to end ---------------------------------------------------------------------------------------
 
@@ -208,13 +232,14 @@ class Service:
                 now_s = self._clock.now_s()
                 decision = decide([self._present(each) for each in self._mirrors.values()], self._health, now_s)
                 for start in decision.starts:
-                    mirror, pulse = self._mirrors[start.name], Pulse(self._clock)
+                    mirror, under_way = self._mirrors[start.name], UnderWay(start, Pulse(self._clock))
                     mirror.turn = begun(mirror.turn, start)
-                    self._under_way[pulse] = start.name
-                    turns.start_soon(self._turn, start, mirror, pulse)
+                    self._under_way.add(under_way)
+                    turns.start_soon(self._turn, mirror, under_way)
+                self._make_way(decision.ways)
                 if not decision.starts:
                     await self._wait(self._news, decision.wake_s - now_s)
-            _log().info("daemon.ending", at_work=sorted(self._under_way.values()))
+            _log().info("daemon.ending", at_work=self._at_work())
             self._notifier.announce("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int((DRAIN_S + HOOKS_S + 6) * 1e6)}")
             while self._under_way:
                 self._news = anyio.Event()
@@ -236,18 +261,28 @@ class Service:
             await news.wait()
             tasks.cancel_scope.cancel()
 
-    async def _turn(self, start: Start, mirror: Mirrored, pulse: Pulse) -> None:
+    def _make_way(self, names: Collection[str]) -> None:
+        """Ask the cycles of these mirrors to end, so that an edit need not wait for them; they go on afterwards."""
+        for each in self._under_way:
+            if each.start.name in names and not each.stop.is_set():
+                _log().info("cycle.makes_way", mirror=each.start.name)
+                each.way.set()
+                each.stop.set()
+
+    async def _turn(self, mirror: Mirrored, under_way: UnderWay) -> None:
         """One turn of one mirror. Its trouble decides when it comes again, and never reaches another mirror."""
-        shop = replace(self._shop, clock=pulse)
+        start, stop = under_way.start, under_way.stop
+        shop = replace(self._shop, clock=under_way.pulse)
         ended = Ended(start=start, began_s=self._clock.now_s(), outcome=MirrorOutcome.FAILED)
         report: MirrorReport | None = None
         try:
             if start.work is Work.CYCLE:
                 self._teller.begins(shop.config.settings.daemon)
-                report = await work.cycle(shop, start.name, self._stop)
-                ended = replace(ended, outcome=report.outcome)
+                report = await work.cycle(shop, start.name, stop)
+                made_way = report.outcome is MirrorOutcome.STOPPED and under_way.way.is_set()
+                ended = replace(ended, outcome=report.outcome, made_way=made_way)
             else:
-                report, more = await self._edits(shop, start, mirror)
+                report, more = await self._edits(shop, start, mirror, stop)
                 ended = replace(ended, outcome=None if report is None else report.outcome, more=more)
         except LabelmirrorError as error:
             _log().warning("turn.failed", mirror=start.name, code=error.code, message=error.message)
@@ -255,7 +290,7 @@ class Service:
             _log().error("turn.failed", mirror=start.name, code="internal", exc_info=error)
         finally:
             self._end(mirror, ended, report)
-            del self._under_way[pulse]
+            self._under_way.discard(under_way)
         if report is not None:
             if start.work is Work.CYCLE:
                 mirror.cycles, mirror.last = mirror.cycles + 1, report
@@ -277,7 +312,9 @@ class Service:
         self._watcher.look_again()
         self._news.set()
 
-    async def _edits(self, shop: Workshop, start: Start, mirror: Mirrored) -> tuple[MirrorReport | None, bool]:
+    async def _edits(
+        self, shop: Workshop, start: Start, mirror: Mirrored, stop: anyio.Event
+    ) -> tuple[MirrorReport | None, bool]:
         """Find edits among the files that came to rest, or among all, and push them; None: there are none."""
         settle_s = shop.config.settings.daemon.settle.total_seconds()
         now_s, began_s = self._clock.now_s(), self._clock.monotonic_s()
@@ -294,7 +331,7 @@ class Service:
         mirror.settling = mirror.settling.noted(found.restless, self._clock.now_s())
         if not found.edited:
             return None, False
-        return await work.push(shop, start.name, found.edited, self._stop)
+        return await work.push(shop, start.name, found.edited, stop)
 
     # --- facts for the schedule --------------------------------------------------------------------------------------
 
@@ -377,19 +414,20 @@ class Service:
         """Whether every turn under way does something, or waits where waiting is declared."""
         watchdog_s = self._notifier.watchdog_s
         bound_s = SILENCE_S if watchdog_s is None else watchdog_s / 2
-        return all(pulse.silent_s() < bound_s for pulse in self._under_way)
+        return all(each.pulse.silent_s() < bound_s for each in self._under_way)
 
     def _status_line(self, every_s: float) -> str:
-        working, now_s = sorted(self._under_way.values()), self._clock.now_s()
+        working, now_s = self._at_work(), self._clock.now_s()
         rate = f"{self._metrics.take_requests() / every_s * 60:.0f} requests a minute"
         due = {name: self._due_s(each) for name, each in self._mirrors.items() if not each.turn.working}
         waiting = {name: at_s for name, at_s in due.items() if at_s is not None}
         if not waiting:
             return f"at work: {', '.join(working) or 'none'}; {rate}"
         name = min(waiting, key=lambda each: (waiting[each], each))
-        return (
-            f"at work: {', '.join(working) or 'none'}; {rate}; next: {name} in {max(0.0, waiting[name] - now_s):.0f} s"
-        )
+        return f"at work: {', '.join(working) or 'none'}; {rate}; next: {name} in {waiting[name] - now_s:.0f} s"
+
+    def _at_work(self) -> Sequence[str]:
+        return sorted(each.start.name for each in self._under_way)
 
     def _page(self) -> bytes:
         for name, each in self._mirrors.items():

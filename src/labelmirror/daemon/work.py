@@ -12,6 +12,7 @@ from labelmirror.engine.runs import outcome_of_error, run_error
 from labelmirror.errors import LabelmirrorError
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.report import MirrorReport
+from labelmirror.transport.pacer import RunBudget
 
 
 async def cycle(shop: Workshop, name: str, stop: anyio.Event) -> MirrorReport:
@@ -38,7 +39,7 @@ async def push(
 
     async def work() -> MirrorReport:
         nonlocal left
-        async with open_mirror(shop, name) as mirror:
+        async with open_mirror(shop, name, budget=RunBudget(for_pushes=True)) as mirror:
             report, left = await push_edits(mirror, keys, stop)
         return report
 

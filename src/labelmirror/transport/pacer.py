@@ -47,11 +47,15 @@ _DEFAULT_RULES = QuotaRules()
 
 @dataclass(frozen=True, slots=True)
 class RunBudget:
-    """What one run may spend on this server; None means no bound. `wait_max_s` bounds each single wait."""
+    """What one run may spend on this server; None means no bound. `wait_max_s` bounds each single wait.
+
+    `for_pushes`: all its requests serve a push, go before others, and may spend the reserve.
+    """
 
     requests: int | None = None
     time_s: float | None = None
     wait_max_s: float | None = None
+    for_pushes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +214,7 @@ class Pacer:
         Raises Limited when the wait would be longer than two windows or than the run allows, BudgetSpent when the
         run's own budget of requests or time is used up.
         """
-        await self._turn(priority)
+        await self._turn(Priority.PUSH if self._run.for_pushes else priority)
         permit = Permit(self, self._clock.now_s())
         try:
             try:
