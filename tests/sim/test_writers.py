@@ -38,7 +38,7 @@ def interleaving(seed: int) -> Counter[str]:
             await world.eventful_run()
             await anyio.sleep(world.rng.expovariate(1 / 60))
 
-    return settled(world, live)
+    return settled(world, live) + Counter({f"worlds with {len(world.writers)} writers": 1})
 
 
 def month(seed: int) -> Counter[str]:
@@ -83,7 +83,6 @@ def settled(world: World, live: Callable[[], Awaitable[None]]) -> Counter[str]:
     return Counter(
         {
             "worlds": 1,
-            f"worlds with {len(world.writers)} writers": 1,
             "runs": world.outcomes.total() + world.crashes.total(),
             "deaths": world.crashes.total(),
             "faults": world.faults.total(),
