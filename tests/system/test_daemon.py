@@ -9,6 +9,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
+from labelmirror.standin import Fault, FaultKind
 from labelmirror.state.lock import hold_lock
 from labelmirror.telemetry.clock import SystemClock
 from support.cli import Home, drop_annotation, home, labelmirror
@@ -256,6 +257,23 @@ async def test_a_server_that_is_down_costs_one_probe_and_keeps_no_other_mirror_f
                 # All three were due at once at the start; after that nobody asks again so soon.
                 assert len(down) <= 3
                 assert {entry["code"] for entry in down} == {"unavailable"}
+
+
+async def test_a_server_that_fails_is_asked_with_a_single_request_until_it_is_well(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        here.configure('every = "1s"')
+        async with daemon(here) as running:
+            await running.line("cycle.finished", outcome="synced")
+            here.standin.faults.add(Fault(route="*", kind=FaultKind.ERROR_503, times=10**9))
+            await running.line("cycle.finished", outcome="unreachable")
+            asked = len(list(here.standin.requests))
+            await running.line("server.down", tries=2)
+            assert len(list(here.standin.requests)) == asked + 1
+            here.standin.faults.clear()
+            cycles = len(running.log("cycle.finished"))
+            await here.json("sync-now")
+            await running.until(lambda: running.log("cycle.finished")[cycles:], "the cycle that was asked for")
+            assert running.log("cycle.finished")[cycles]["outcome"] == "synced"
 
 
 async def test_systemd_hears_of_readiness_life_reload_and_the_end(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Moments that come again, in the form of systemd.time(7) as far as the configuration takes it. Pure.
 
 `providers.forms.parse_calendar` has checked the text; here it gets its meaning. Local time is that of `zone`; None is the
-machine's own.
+machine's own. Beyond systemd, `*/n` is every n-th value from the least one on.
 """
 
 import re

@@ -276,7 +276,9 @@ class Service:
         ended = Ended(start=start, began_s=self._clock.now_s(), outcome=MirrorOutcome.FAILED)
         report: MirrorReport | None = None
         try:
-            if start.work is Work.CYCLE:
+            if not await self._is_up(shop, mirror):
+                ended = replace(ended, outcome=MirrorOutcome.UNREACHABLE)
+            elif start.work is Work.CYCLE:
                 self._teller.begins(shop.config.settings.daemon)
                 report = await work.cycle(shop, start.name, stop)
                 made_way = report.outcome is MirrorOutcome.STOPPED and under_way.way.is_set()
@@ -298,6 +300,14 @@ class Service:
             self._measure(start.name, mirror)
             daemon = self._shop.config.settings.daemon
             await self._teller.ended(daemon, mirror.turn.server, start, report, self._due_s(mirror))
+
+    async def _is_up(self, shop: Workshop, mirror: Mirrored) -> bool:
+        """Whether the mirror's server can be asked: one that was not reached last time gets a single request first."""
+        server = mirror.turn.server
+        if not self._health.get(server, Health()).failures or await work.probe(shop, mirror.turn.name):
+            return True
+        _log().warning("server.down", server=server, tries=self._health[server].failures + 1)
+        return False
 
     def _end(self, mirror: Mirrored, ended: Ended, report: MirrorReport | None) -> None:
         server = mirror.turn.server
@@ -321,13 +331,14 @@ class Service:
         paths: Collection[str] | None = None
         if start.cause is Cause.SCAN:
             mirror.settling = replace(mirror.settling, flooded=False)
-            mirror.turn = replace(mirror.turn, scan_s=None)
         else:
             paths, mirror.settling = mirror.settling.taken(settle_s, now_s)
-        found = await work.find(shop, start.name, paths, settle_s)
-        if start.cause is Cause.SCAN:
-            every_s = scan_every_s(watched=self._watcher.watching, took_s=self._clock.monotonic_s() - began_s)
-            mirror.turn = replace(mirror.turn, scan_s=now_s + every_s)
+        try:
+            found = await work.find(shop, start.name, paths, settle_s)
+        finally:
+            if start.cause is Cause.SCAN:
+                every_s = scan_every_s(watched=self._watcher.watching, took_s=self._clock.monotonic_s() - began_s)
+                mirror.turn = replace(mirror.turn, scan_s=now_s + every_s)
         mirror.settling = mirror.settling.noted(found.restless, self._clock.now_s())
         if not found.edited:
             return None, False

@@ -1,17 +1,20 @@
 """What a turn does with one mirror: open it, sync it or push its edits, and give the report. Trouble is in the report."""
 
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 
 import anyio
 
-from labelmirror.app import Workshop, open_local_mirror, open_mirror
+from labelmirror.app import Workshop, open_local_mirror, open_mirror, open_provider
 from labelmirror.engine import cycle as engine
 from labelmirror.engine.cycle import CycleOptions
 from labelmirror.engine.edits import Found, find_edits, push_edits
 from labelmirror.engine.runs import outcome_of_error, run_error
-from labelmirror.errors import LabelmirrorError
-from labelmirror.model.keys import DocumentKey
+from labelmirror.errors import BudgetSpent, LabelmirrorError, Unavailable
+from labelmirror.model.events import Answered, Event
+from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.report import MirrorReport
+from labelmirror.telemetry.reporter import Reporters
 from labelmirror.transport.pacer import RunBudget
 
 
@@ -23,6 +26,32 @@ async def cycle(shop: Workshop, name: str, stop: anyio.Event) -> MirrorReport:
             return await engine.sync(mirror, CycleOptions(stop=stop))
 
     return await _attempt(name, work)
+
+
+async def probe(shop: Workshop, name: str) -> bool:
+    """Whether a mirror's server answers, at the price of one request. Whatever it says, it is up if it says something."""
+    settings = shop.config.settings.datasets[name]
+    heard = _Heard()
+    listening = replace(shop, reporter=Reporters((shop.reporter, heard)))
+    try:
+        async with open_provider(listening, settings.server, budget=RunBudget(requests=1)) as provider:
+            await provider.dataset(DatasetRef(name=settings.name, id=settings.id))
+    except (Unavailable, BudgetSpent):
+        return heard.answer
+    except LabelmirrorError:
+        return True
+    return True
+
+
+class _Heard:
+    """Hears whether a server gave an answer that is no failure."""
+
+    def __init__(self) -> None:
+        self.answer = False
+
+    def emit(self, event: Event) -> None:
+        """Take one fact."""
+        self.answer |= isinstance(event, Answered) and event.outcome in {"answered", "limited"}
 
 
 async def find(shop: Workshop, name: str, paths: Collection[str] | None, settle_s: float) -> Found:

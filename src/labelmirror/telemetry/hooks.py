@@ -83,8 +83,8 @@ class Hooks:
                 env=self._environ,
                 start_new_session=True,
             )
-        except OSError as error:
-            _log().warning("hook.failed", hook=call.name, reason=error.strerror)
+        except (OSError, ValueError) as error:  # not there, or arguments that no program can have
+            _log().warning("hook.failed", hook=call.name, reason=getattr(error, "strerror", None) or str(error))
             return
         said = ""
         try:
