@@ -150,6 +150,30 @@ async def test_additions_are_not_doubled_when_somebody_saves_before_ours_is_read
         assert theirs[0] in [row[0] for row in made.here()]
 
 
+async def test_an_addition_that_is_moved_while_it_is_saved_is_there_once(tmp_path: Path) -> None:
+    async with home(tmp_path) as made:
+
+        def add(document: dict[str, Any], shift: float = 0.25) -> None:
+            document["annotations"].append({"category_id": 1, "segmentation": [[at + shift for at in TRIANGLE]]})
+
+        def move(document: dict[str, Any]) -> None:
+            document["annotations"].pop()
+            add(document, 7.5)
+
+        moves = iter([move])
+
+        async def meanwhile() -> None:
+            for each in moves:
+                made.edit(each)
+
+        made.edit(add)
+        made.world.between_writes = meanwhile
+        await made.sync()
+        await made.sync()
+        assert made.here() == made.there()
+        assert len(made.here()) == 4
+
+
 async def test_edits_that_do_not_fit_together_wait_for_a_person(tmp_path: Path) -> None:
     async with home(tmp_path) as made:
         first = made.world.annotations_of(made.image)[0]

@@ -351,9 +351,27 @@ async def test_a_save_left_open_by_a_run_that_died_is_understood_by_the_next() -
     assert await outcomes(bench) == [SaveOutcome.OPEN]
     bench.provider.door = Bench().provider.door
     report = await bench.sync()
-    assert (report.documents.pushed, report.documents.adopted) == (0, 1)
+    assert (report.documents.pushed, report.outcome) == (0, MirrorOutcome.SYNCED)
     assert await outcomes(bench) == [SaveOutcome.SAVED]
     assert on_server(bench).count("mine") == 1
+
+
+async def test_what_a_file_becomes_after_a_run_died_in_its_save_is_an_edit_of_what_was_saved() -> None:
+    bench = await mirrored()
+    add_here(bench)
+
+    async def dies(point: str) -> None:
+        if point == "saved":
+            raise Death
+
+    bench.provider.door = dies
+    with pytest.raises(Death):
+        await bench.sync()
+    bench.edit(1, [*server(bench).annotations[:-1], {**MINE, "x": 7}])
+    bench.provider.door = Bench().provider.door
+    report = await bench.sync()
+    assert (report.documents.pushed, report.documents.merged, held(report)) == (1, 0, [])
+    assert server(bench).annotations[-1] == {**MINE, "x": 7}
 
 
 async def test_an_edit_made_here_while_its_document_is_pushed_goes_with_the_next_run() -> None:

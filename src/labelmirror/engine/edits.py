@@ -92,7 +92,6 @@ async def push_edits(
 
 async def _push(run: Run, report: MirrorReport, keys: frozenset[DocumentKey]) -> frozenset[DocumentKey]:
     mirror = run.mirror
-    await _record_local(run, keys)
     dataset = await known_dataset(run, await mirror.state.facts())
     look = Look(
         started_s=mirror.clock.now_s(),
@@ -103,6 +102,7 @@ async def _push(run: Run, report: MirrorReport, keys: frozenset[DocumentKey]) ->
         alarms=await mirror.state.journal.alarms(),
         unsettled=await settle_open_saves(run, dataset, may_send=True),
     )
+    await _record_local(run, keys)  # after open saves: those go by what the files held when they were sent
     tally, pushable = Tally(), list[DocumentRow]()
     async for page in document_pages(mirror.state):
         for row in page:

@@ -14,14 +14,14 @@ from labelmirror.engine.agreed import refuse
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.scan import read_local
-from labelmirror.engine.settle import ROUNDS, Unfinished, finish, named_by_server, read_now
+from labelmirror.engine.settle import ROUNDS, Unfinished, base_of, finish, named_by_server, read_now
 from labelmirror.errors import InvalidDocument
 from labelmirror.model.document import ContentId, Digest, Document, content_id, render
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Dataset, ListedImage, Reading, WantedDocument
 from labelmirror.model.report import DocumentCounts, Window
-from labelmirror.model.rows import Base, DocumentRow, FileStat, LocalFile
+from labelmirror.model.rows import DocumentRow, FileStat, LocalFile
 from labelmirror.model.saving import Save, SaveAnswer, SaveOutcome, SaveRecord, SaveResult, WishKind
 from labelmirror.model.trouble import Held, HoldReason, Stage
 from labelmirror.planning.classify import Outcome
@@ -68,24 +68,20 @@ class _Sending:
 @dataclass(frozen=True, slots=True)
 class _Agreed:
     """A document that both sides are to hold: as it was read of the server, and the bytes of the working file, which has
-    them already if `placed`.
+    them already if `placed`, and had the same annotations when the document was read if `equal`.
     """
 
     edit: _Edit
     held: Reading
     data: bytes
     placed: bool
+    equal: bool
 
     @property
     def digest(self) -> Digest:
         """Of what was read."""
         assert self.held.digest is not None
         return self.held.digest
-
-    def base(self, checked_at_s: float) -> Base:
-        """What both sides agree on."""
-        assert self.held.data is not None
-        return Base(self.digest, content_id(self.held.data), self.held.counts, None, checked_at_s)
 
 
 @dataclass(slots=True)
@@ -276,9 +272,13 @@ class Pushing:
                 assert decision.reason is not None
                 self._hold(row, decision.reason)
             case Step.ADOPT:
-                self.counts.adopted += await self._record([_Agreed(edit, reading, reading.data, placed=True)])
+                self.counts.adopted += await self._record(
+                    [_Agreed(edit, reading, reading.data, placed=True, equal=True)]
+                )
             case Step.TAKE_REMOTE:
-                self.counts.pulled += await self._record([_Agreed(edit, reading, reading.data, placed=False)])
+                self.counts.pulled += await self._record(
+                    [_Agreed(edit, reading, reading.data, placed=False, equal=False)]
+                )
             case Step.SEND:
                 assert edit.local is not None
                 assert edit.data is not None
@@ -394,7 +394,8 @@ class Pushing:
         """What both sides hold after a save that stands."""
         named = named_by_server(self.run.mirror.format, sending.wanted, found)
         merged = sending.decision.step is Step.SEND_MERGED
-        return _Agreed(sending.edit, found, named or sending.data, placed=not merged and named is None)
+        placed = not merged and named is None
+        return _Agreed(sending.edit, found, named or sending.data, placed=placed, equal=not merged)
 
     async def _end(self, sending: _Sending, result: SaveResult, how: Ending | None) -> bool:
         """Close one save, of which base is recorded if it stands; True if its document has to be decided about again."""
@@ -433,7 +434,8 @@ class Pushing:
     async def _record(self, agreed: Sequence[_Agreed]) -> int:
         """Record that both sides hold the same, after writing it here where it is not yet; of how many that was done.
 
-        A file that was edited meanwhile keeps its old base: the next run merges the edit with what the server has.
+        A file that was edited meanwhile stays as it is. If it had what was sent, that is its base now; else it keeps the
+        old one, and the next run merges the edit with what the server has.
         """
         mirror, state = self.run.mirror, self.run.mirror.state
         files = {item.edit.row.key: item.edit.row.local for item in agreed}
@@ -442,8 +444,9 @@ class Pushing:
         for item, result in zip(writing, placed, strict=True):
             row, stat = item.edit.row, result.stat
             if result.outcome is PlaceOutcome.CHANGED or stat is None:
-                files[row.key] = None
-                await state.record_local([(row.key, await read_local(mirror, row.path))])
+                local = await read_local(mirror, row.path)
+                files[row.key] = local if item.equal else None
+                await state.record_local([(row.key, local)])
             else:
                 files[row.key] = LocalFile(stat, item.digest, item.held.counts)
         now_s = mirror.clock.now_s()
@@ -452,7 +455,7 @@ class Pushing:
             return 0
         await state.add_readings([(item.held, None) for item, _ in done], now_s)
         await state.record_documents(
-            [DocumentRecorded(item.edit.row.key, item.base(now_s), local) for item, local in done]
+            [DocumentRecorded(item.edit.row.key, base_of(item.held, now_s), local) for item, local in done]
         )
         for key in (item.edit.row.key for item, _ in done if item.edit.wish is not None):
             if key in self.looked.alarms:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from labelmirror.engine.mirror import Mirror, Run
 from labelmirror.errors import InvalidDocument
-from labelmirror.model.document import Document
+from labelmirror.model.document import Document, content_id
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Dataset, ListedImage, Reading, WantedDocument
-from labelmirror.model.rows import LocalFile
+from labelmirror.model.rows import Base, LocalFile
 from labelmirror.model.saving import Save, SaveAnswer, SaveOutcome, SaveRecord
 from labelmirror.ports.provider import DocumentFormat
+from labelmirror.ports.state import DocumentRecorded
 from labelmirror.ports.tree import Placement, PlaceOutcome
 
 #: A document is saved this often in one run while others keep saving it, or while it is left half done.
@@ -59,6 +60,13 @@ async def read_now(mirror: Mirror, dataset: Dataset, wanted: Sequence[WantedDocu
         return ()
     async with aclosing(mirror.provider.reread(dataset, wanted)) as readings:
         return [reading async for reading in readings if reading.data is not None]
+
+
+def base_of(held: Reading, checked_at_s: float) -> Base:
+    """What both sides agree on when they hold what was read."""
+    assert held.digest is not None
+    assert held.data is not None
+    return Base(held.digest, content_id(held.data), held.counts, None, checked_at_s)
 
 
 def is_half(mirror: Mirror, save: Unfinished, found: Reading) -> bool:
@@ -106,8 +114,8 @@ async def settle_open_saves(run: Run, dataset: Dataset, *, may_send: bool) -> fr
         found[record.key] = held
         await state.add_readings([(held, None)], mirror.clock.now_s())
         outcome = _outcome(record, held)
-        if outcome is SaveOutcome.SAVED and may_send:
-            await _write_ids(run, record, held)
+        if outcome is SaveOutcome.SAVED:
+            await _agree(run, record, held, may_write=may_send)
         if outcome is SaveOutcome.SUPERSEDED and not atomic:
             # Somebody saved over what may have been half of ours: what is missing there need not be their deletion.
             await state.journal.set_alarm(record.key)
@@ -126,17 +134,24 @@ async def _finished(
     return await finish(mirror, dataset, save, found)
 
 
-async def _write_ids(run: Run, record: SaveRecord, held: Reading) -> None:
-    """Bring the ids that the server gave to additions into the working file, unless it was edited again."""
+async def _agree(run: Run, record: SaveRecord, held: Reading, *, may_write: bool) -> None:
+    """Record what was saved as base, if the working file held it too: what it may have become since was made of that.
+
+    Brings the ids that the server gave to additions into the file, unless it was edited again.
+    """
     mirror, state = run.mirror, run.mirror.state
-    body = mirror.format.parse((await state.contents([record.body]))[record.body])
-    data = named_by_server(mirror.format, body, held)
     row = next((row for row in await state.rows_of_images([record.key.image]) if row.key == record.key), None)
-    if data is None or held.digest is None or row is None or row.local is None or row.local.digest != held.digest:
+    if held.digest is None or row is None or row.local is None or row.local.digest != held.digest:
         return
-    (placed,) = await mirror.tree.place([Placement(row.path, data, row.local.stat, run.id)])
-    if placed.stat is not None and placed.outcome is not PlaceOutcome.CHANGED:
-        await state.record_local([(row.key, LocalFile(placed.stat, held.digest, held.counts))])
+    local, now_s = row.local, mirror.clock.now_s()
+    body = mirror.format.parse((await state.contents([record.body]))[record.body])
+    data = named_by_server(mirror.format, body, held) if may_write else None
+    if data is not None:
+        (placed,) = await mirror.tree.place([Placement(row.path, data, local.stat, run.id)])
+        if placed.stat is not None and placed.outcome is not PlaceOutcome.CHANGED:
+            local = LocalFile(placed.stat, held.digest, held.counts)
+    await state.record_documents([DocumentRecorded(row.key, base_of(held, now_s), local)])
+    await state.add_readings([(held, None)], now_s)  # newer than the listing, which shows what was there before
 
 
 def _outcome(record: SaveRecord, held: Reading) -> SaveOutcome:
