@@ -210,7 +210,8 @@ async def _take_down(standin: Standin) -> None:
 
 def figures(seen: Soaked) -> Sequence[Figure]:
     """What was seen, beside what it should be."""
-    first, last = seen.samples[int(len(seen.samples) * WARM_UP_SHARE)], seen.samples[-1]
+    last = seen.samples[-1]
+    tenths = [f"{seen.samples[(len(seen.samples) - 1) * tenth // 10].memory_kib / 1024:.0f}" for tenth in range(1, 11)]
     files = [sample.files for sample in seen.samples]
     pauses = [later - earlier for earlier, later in zip(seen.beats_s, seen.beats_s[1:], strict=False)]
     cycles = [entry for entry in seen.log if entry["event"] == "cycle.finished"]
@@ -222,10 +223,7 @@ def figures(seen: Soaked) -> Sequence[Figure]:
         Figure("cycles / edits made / documents pushed", f"{len(cycles)} / {seen.edits} / {pushed}"),
         Figure("edits left unpushed at the end", str(seen.unpushed), "0", seen.unpushed == 0),
         Figure("defects in the log", str(len(unexpected)), "0", not unexpected),
-        Figure(
-            "resident memory after the warm-up, at the end, at most",
-            f"{first.memory_kib // 1024} / {last.memory_kib // 1024} / {max(s.memory_kib for s in seen.samples) // 1024} MiB",
-        ),
+        Figure("resident memory after each tenth of the time", f"{', '.join(tenths)} MiB"),
         Figure(
             "memory slope after the warm-up",
             f"{slope:.0f} KiB/h",
