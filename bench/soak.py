@@ -100,6 +100,7 @@ async def soak(minutes: float, folder: Path) -> Soaked:
                     tasks.start_soon(_edit_there, standin)
                     tasks.start_soon(_reload, process)
                     tasks.start_soon(_take_down, standin)
+            standin.faults.clear()
             await anyio.sleep(QUIET_S)
             stopped_s = time.monotonic()
             process.send_signal(signal.SIGTERM)
