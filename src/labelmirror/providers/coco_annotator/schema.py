@@ -5,6 +5,7 @@ that it gave an id may be odd in harmless ways, because somebody else made them 
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -27,6 +28,9 @@ FIELDS = (
 )
 #: The database holds whole numbers of 64 bits.
 _INT_MAX = 2**63
+#: JSON can spell these, and the server's database cannot hold them.
+_UNSTORABLE = re.compile("[\ud800-\udfff]")
+_UNSTORABLE_KEY = re.compile("^\\$|[\0\ud800-\udfff]")
 
 
 def invalid(data: bytes, dataset: Dataset, image: str) -> Sequence[InvalidDocument]:
@@ -128,9 +132,12 @@ def _annotation(annotation: JsonObject, path: Path, about: _Dataset) -> Iterator
     yield from _keypoints(annotation, path, about)
     if not isinstance(annotation.get("isbbox", False), bool):
         yield Problem((*path, "isbbox"), f'"isbbox" is {kind(annotation["isbbox"])}', "true or false is expected.")
-    if not isinstance(annotation.get("color"), str | None):
-        said = f"the color is {kind(annotation['color'])}"
+    color = annotation.get("color")
+    if not isinstance(color, str | None):
+        said = f"the color is {kind(color)}"
         yield Problem((*path, "color"), said, 'A text is expected, such as "#ff8800".')
+    elif _UNSTORABLE.search(color or ""):
+        yield Problem((*path, "color"), "this text has a letter that cannot be stored", 'Write it as "#ff8800".')
     yield from _metadata(annotation.get("metadata"), (*path, "metadata"))
     for key in annotation:
         near = difflib.get_close_matches(key, FIELDS, n=1, cutoff=0.8)
@@ -225,8 +232,11 @@ def _keypoints(annotation: JsonObject, path: Path, about: _Dataset) -> Iterator[
         yield Problem(place, f"the keypoints are {kind(value)}", allowed)
         return
     odd = [index for index, item in enumerate(value) if not is_number(item)]
+    large = [index for index, item in enumerate(value) if isinstance(item, int) and not -_INT_MAX <= item < _INT_MAX]
     if odd:
         yield Problem((*place, odd[0]), f"a keypoint has {kind(value[odd[0]])}", "A finite number is expected.")
+    elif large:
+        yield Problem((*place, large[0]), "the server keeps whole numbers of 64 bits", allowed)
     elif len(value) % 3:
         yield Problem(place, f"there are {len(value)} numbers, no multiple of 3", allowed)
     elif id_of(annotation) is None and len(value) != 3 * len(labels):
@@ -235,7 +245,10 @@ def _keypoints(annotation: JsonObject, path: Path, about: _Dataset) -> Iterator[
 
 
 def _metadata(value: JsonValue, path: Path) -> Iterator[Problem]:
-    """An object; the server would return a key "_id" as "id", and cannot store whole numbers beyond 64 bits."""
+    """An object of what the server can store: what it cannot is an error 500 in the middle of a save.
+
+    A key "_id" it would return as "id".
+    """
     if value is None:
         return
     if not isinstance(value, Mapping):
@@ -247,11 +260,18 @@ def _metadata(value: JsonValue, path: Path) -> Iterator[Problem]:
         if isinstance(item, Mapping):
             if "_id" in item:
                 yield Problem((*place, "_id"), 'the server returns the key "_id" as "id"', "Give it another name.")
+            for key in item:
+                if _UNSTORABLE_KEY.search(key):
+                    yield Problem(
+                        (*place, key), f"the server cannot store the key {shown(key)}", "Give it another name."
+                    )
             pending += [((*place, key), inner) for key, inner in item.items()]
         elif isinstance(item, list):
             pending += [((*place, index), inner) for index, inner in enumerate(item)]
         elif isinstance(item, int) and not -_INT_MAX <= item < _INT_MAX:
             yield Problem(place, "the server keeps whole numbers of 64 bits", "Write it as a text.")
+        elif isinstance(item, str) and _UNSTORABLE.search(item):
+            yield Problem(place, "this text has a letter that cannot be stored", "Leave it out.")
 
 
 def _crowd(path: Path) -> Problem:
