@@ -337,6 +337,18 @@ class Death(BaseException):
     """The program dies."""
 
 
+async def test_saves_that_never_arrive_are_told_by_what_came_of_them() -> None:
+    bench = await mirrored()
+    add_here(bench)
+    bench.provider.loses_save = lambda: True
+    report = await bench.sync()
+    (trouble,) = report.troubles
+    assert isinstance(trouble, Failed)
+    assert (trouble.code, report.outcome) == ("unavailable", MirrorOutcome.PARTIAL)
+    assert "the answer was lost" in trouble.message
+    assert "mine" not in on_server(bench)
+
+
 async def test_a_save_left_open_by_a_run_that_died_is_understood_by_the_next() -> None:
     bench = await mirrored()
     add_here(bench)
@@ -633,6 +645,20 @@ async def test_half_a_save_stays_as_it_is_while_nothing_may_be_sent() -> None:
     assert on_server(bench) == ["001-0"]
     assert here(bench) == ["001-0", "001-1", "001-2", "mine"]
     assert await outcomes(bench) == [SaveOutcome.OPEN]
+
+
+async def test_half_a_save_that_the_server_does_not_let_finish_is_told_until_a_person_ends_it() -> None:
+    bench = await in_steps()
+    bench.provider.tears = lambda _count: 1
+    for _ in range(2):
+        report = await bench.sync()
+        assert (failed(report), report.outcome) == (["outcome_unknown"], MirrorOutcome.PARTIAL)
+    bench.edit(1, [MINE])
+    bench.provider.tears = lambda count: None if count == 1 else 1
+    report = await take(bench.mirror, KEY, WishKind.LOCAL)
+    assert (report.outcome, report.documents.pushed) == (MirrorOutcome.SYNCED, 1)
+    assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
+    assert on_server(bench) == here(bench) == ["mine"]
 
 
 async def test_an_edit_on_top_of_half_a_save_is_held_for_a_person() -> None:

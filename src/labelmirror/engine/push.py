@@ -8,14 +8,14 @@ to the arrival of its save; it is measured. No save is ever sent again while its
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from labelmirror.engine.agreed import refuse
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.scan import read_local
 from labelmirror.engine.settle import ROUNDS, Unfinished, base_of, finish, named_by_server, read_now
-from labelmirror.errors import InvalidDocument
+from labelmirror.errors import InvalidDocument, Unavailable
 from labelmirror.model.document import ContentId, Digest, Document, content_id, render
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
@@ -43,13 +43,17 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class _Edit:
-    """A document to be decided about: its row, its image, what the working file says (None: not readable), and a wish."""
+    """A document to be decided about: its row, its image, what the working file says (None: not readable), and a wish.
+
+    `unsaved` is what the server said to a save of it that had no effect.
+    """
 
     row: DocumentRow
     image: ListedImage
     data: bytes | None
     local: Document | None
     wish: Wish | None = None
+    unsaved: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +153,13 @@ class Pushing:
                 again += await self._send(sendings)
             edits = again
         for edit in edits:
-            message = "others kept saving this document; the next run tries again"
-            self.run.fail(edit.row.key, image_path(edit.row.place), Stage.PUSH, "remote_moved", message)
+            place = image_path(edit.row.place)
+            if edit.unsaved:
+                message = f"the server did not save it: {edit.unsaved}; the next run tries again"
+                self.run.fail(edit.row.key, place, Stage.PUSH, Unavailable.code, message)
+            else:
+                message = "others kept saving this document; the next run tries again"
+                self.run.fail(edit.row.key, place, Stage.PUSH, "remote_moved", message)
         return frozenset()
 
     async def _valid_edits(self, rows: Sequence[DocumentRow], wishes: Mapping[DocumentKey, Wish]) -> list[_Edit]:
@@ -356,7 +365,8 @@ class Pushing:
         again: list[_Edit] = []
         for sending, result, how in zip(sendings, results, endings, strict=True):
             if await self._end(sending, result, how):
-                again.append(sending.edit)
+                unsaved = result.message if how is Ending.NOT_APPLIED else ""
+                again.append(replace(sending.edit, unsaved=unsaved))
         return again
 
     async def _read_back(self, sent: Sequence[tuple[_Sending, SaveResult]]) -> Mapping[DocumentKey, Reading]:
@@ -460,6 +470,10 @@ class Pushing:
         for key in (item.edit.row.key for item, _ in done if item.edit.wish is not None):
             if key in self.looked.alarms:
                 await state.journal.clear_alarm(key)
+            if key in self.looked.unsettled:
+                for record in await state.journal.open_records():
+                    if record.key == key and record.run != self.run.id:
+                        await state.journal.close_save(record.id, SaveOutcome.SUPERSEDED)
         return len(done)
 
     def _placement(self, item: _Agreed) -> Placement:

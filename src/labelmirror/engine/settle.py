@@ -9,19 +9,25 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from labelmirror.engine.mirror import Mirror, Run
-from labelmirror.errors import InvalidDocument
+from labelmirror.engine.mirror import Mirror, Run, image_path
+from labelmirror.errors import InvalidDocument, OutcomeUnknown
 from labelmirror.model.document import Document, content_id
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Dataset, ListedImage, Reading, WantedDocument
 from labelmirror.model.rows import Base, LocalFile
 from labelmirror.model.saving import Save, SaveAnswer, SaveOutcome, SaveRecord
+from labelmirror.model.trouble import Stage
 from labelmirror.ports.provider import DocumentFormat
 from labelmirror.ports.state import DocumentRecorded
 from labelmirror.ports.tree import Placement, PlaceOutcome
 
 #: A document is saved this often in one run while others keep saving it, or while it is left half done.
 ROUNDS = 3
+
+_UNSETTLED = (
+    "a save of it may be half done: the server let it neither be finished nor read; the next run that pushes tries again, "
+    "and `labelmirror conflicts take` ends it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,7 @@ async def settle_open_saves(run: Run, dataset: Dataset, *, may_send: bool) -> fr
             held = await _finished(mirror, dataset, record, images[record.key.image], held, may_send=may_send)
         if held is None:
             unsettled.add(record.key)
+            run.fail(record.key, image_path(record.image), Stage.PUSH, OutcomeUnknown.code, _UNSETTLED)
             continue
         found[record.key] = held
         await state.add_readings([(held, None)], mirror.clock.now_s())
