@@ -58,6 +58,7 @@ def test_what_can_be_saved_has_no_problem(good: dict[str, Any]) -> None:
         (annotation(segmentation=[[1, 2, 3, "4", 5, 6]]), "segmentation/0/3"),
         (annotation(segmentation=[[1, 2, 3, float("inf"), 5, 6]]), "segmentation/0/3"),
         (annotation(segmentation=[[1, 2, 3, True, 5, 6]]), "segmentation/0/3"),
+        (annotation(segmentation=[[1, 1, -1e9, 4, 5, 6]]), "segmentation/0/2"),
         (annotation(segmentation=[[1, -1, 2, -2, 3, -3]]), "segmentation/0"),
         (annotation(segmentation=[[100, 80, 100, 80, 100, 80]]), "segmentation/0"),
         (annotation(keypoints=[1, 2]), "keypoints"),

@@ -28,6 +28,9 @@ FIELDS = (
 )
 #: The database holds whole numbers of 64 bits.
 _INT_MAX = 2**63
+#: Pixels. The server walks along every outline to compute its area: 10**8 of them keep it from everybody else for seconds
+#: and take gigabytes, some more end it.
+_COORDINATE_MAX = 1e6
 #: JSON can spell these, and the server's database cannot hold them.
 _UNSTORABLE = re.compile("[\ud800-\udfff]")
 _UNSTORABLE_KEY = re.compile("^\\$|[\0\ud800-\udfff]")
@@ -207,10 +210,14 @@ def _ring(ring: JsonValue, path: Path, about: _Dataset) -> Iterator[Problem]:
         yield Problem(path, f"a polygon is {kind(ring)}", allowed)
         return
     odd = [index for index, number in enumerate(ring) if not is_number(number)]
+    far = [index for index, number in enumerate(ring) if is_number(number) and abs(number) > _COORDINATE_MAX]
     if odd:
         yield Problem(
             (*path, odd[0]), f"a coordinate is {kind(ring[odd[0]])}", "A finite number of pixels is expected."
         )
+    elif far:
+        said = f"a coordinate is {shown(ring[far[0]])}"
+        yield Problem((*path, far[0]), said, f"At most {_COORDINATE_MAX:,.0f} pixels are expected.")
     elif len(ring) % 2:
         yield Problem(path, f"a polygon has {len(ring)} numbers, one of x and y is missing", allowed)
     elif len(ring) < 6:
