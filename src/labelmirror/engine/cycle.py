@@ -87,6 +87,7 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     tally = seen.tally if seen.tally is not None else await _tally(mirror, seen)
     report.refused = check(tally, options.consent)
     report.images.total = tally.selected_images
+    untidy = await _will_be_untidy(mirror, tally)
     if mirror.policy.push and tally.concerns_edits:
         if report.refused is None and options.directions.pushes:
             pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
@@ -100,8 +101,18 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
         await report_documents(run, seen.look, report.documents)
     if not run.stopping:
         await _finish(run, seen, report.window)
-        if tally.concerns_documents or tally.concerns_absent:  # else nothing lost what referred to it
+        if untidy:
             await mirror.state.compact()
+            await mirror.state.set_facts(replace(await mirror.state.facts(), untidy=False))
+
+
+async def _will_be_untidy(mirror: Mirror, tally: Tally) -> bool:
+    """Whether this run, or one before it that died, leaves in the state what nothing refers to any more."""
+    facts = await mirror.state.facts()
+    if not facts.untidy and (tally.concerns_documents or tally.concerns_absent):
+        facts = replace(facts, untidy=True)
+        await mirror.state.set_facts(facts)
+    return facts.untidy
 
 
 async def _keep_held(run: Run, seen: Seen, report: MirrorReport) -> None:

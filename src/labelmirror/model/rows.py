@@ -168,6 +168,7 @@ class MirrorFacts:
     """What is known of a whole mirror. Times are wall-clock seconds, None for never.
 
     `listing_stamp` is the server's stamp from before the present listing, None unless that is proven to be whole.
+    `untidy` says that a run may have left in the state what nothing refers to any more.
     `claimed` says that the directory got this store's marker. `last_look_s` is when the server was last looked at, by a run
     or a plan, and `last_sync_s` the end of the last run that came to it.
     `summary` is the digest of the head of dataset.json when it was last written, None when its images have changed since.
@@ -186,3 +187,4 @@ class MirrorFacts:
     last_look_s: float | None = None
     safety_level: int | None = None
     listing_stamp: str | None = None
+    untidy: bool = False
