@@ -391,6 +391,17 @@ async def test_a_classification_keeps_its_status_when_it_is_saved() -> None:
         assert at.parsed(await at.read(wanted))["status"] == "not_annotated"
 
 
+async def test_a_box_of_no_size_is_named_and_not_sent() -> None:
+    async with harbour() as at:
+        wanted = at.wanted("boxes")
+        saves = at.requests("annotations.save")
+        flat = {**box(1), "coordinates": [{"x": 5, "y": 6}, {"x": 5, "y": 6}]}
+        refused = await at.save(wanted, annotations=[box(2), flat])
+        assert refused.answer is SaveAnswer.REFUSED
+        assert refused.message.startswith('/annotations/1/coordinates: the object "OBJ 1" has no size.')
+        assert at.requests("annotations.save") == saves
+
+
 @pytest.mark.parametrize("route", ["annotations.save", "status.set", "tags.add", "tags.remove"])
 @pytest.mark.parametrize("kind", [FaultKind.RESET_AFTER, FaultKind.RESET])
 async def test_a_save_that_is_cut_off_is_finished_by_saving_again(route: str, kind: FaultKind) -> None:

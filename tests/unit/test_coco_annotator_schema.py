@@ -71,6 +71,9 @@ def test_what_can_be_saved_has_no_problem(good: dict[str, Any]) -> None:
         (annotation(None, isbbox=True, segmentation=[BOX, BOX]), "isbbox"),
         (annotation(None, segmentation=[], keypoints=[]), "segmentation"),
         (annotation(None, iscrowd=True), "iscrowd"),
+        (annotation(None, segmentation=[[1, 2, 1, 2, 1, 2, 1, 2]], isbbox=True), "segmentation/0"),
+        (annotation(None, segmentation=[SQUARE, [1, 2, 3, 2.004, 5, 2]]), "segmentation/1"),
+        (annotation(None, segmentation=[[4, 2, 4, 3, 4, 5]]), "segmentation/0"),
         (annotation(color=7), "color"),
         (annotation(metadata=[]), "metadata"),
         (annotation(metadata={"a": [{"_id": 1}]}), "metadata/a/0/_id"),
@@ -158,3 +161,17 @@ def test_problems_have_the_lines_of_their_file() -> None:
     assert '"isbbox": "yes"' in data.decode().splitlines()[problem.line - 1]
     (problem,) = invalid(b"{", DATASET, "3")
     assert problem.line == 1
+
+
+def test_a_polygon_of_no_size_is_not_saved_unless_the_server_holds_it_already() -> None:
+    point = [[1, 2, 1, 2, 1, 2, 1, 2]]
+    held = document(annotation(1, segmentation=point), annotation(2))
+    moved = document(annotation(1, segmentation=point, color="#000000"), annotation(2, category=2))
+    assert list(unsavable(moved, held)) == []
+    for changed in (
+        document(annotation(1, segmentation=[[3, 4] * 4])),
+        document(annotation(2, segmentation=point)),
+        document(annotation(9, segmentation=point)),
+    ):
+        (problem,) = unsavable(changed, held)
+        assert problem.path == ("annotations", 0, "segmentation", 0)

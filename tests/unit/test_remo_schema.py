@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from labelmirror.model.keys import DocumentKey
-from labelmirror.providers.remo.schema import SetRules, invalid, save_body
+from labelmirror.providers.remo.schema import SetRules, invalid, save_body, unsavable
 
 KEY = DocumentKey("7", "3")
 CLASSES = ["Boat", "Ship", "Sailing ship"]
@@ -133,3 +133,22 @@ def test_a_classification_is_sent_with_its_status() -> None:
 def test_what_is_no_document_is_told_once() -> None:
     (problem,) = invalid(b'{"annotations": [1]}', KEY, BOXES)
     assert problem.pointer == "/annotations/0"
+
+
+@pytest.mark.parametrize(
+    "flat", [points(1, 2, 1, 2), points(1, 2, 30, 2), points(1, 2, 1.4, 40), points(5, 1, 5, 9, 5, 20)]
+)
+def test_an_object_of_no_size_is_not_saved_unless_the_server_holds_it_already(flat: list[dict[str, float]]) -> None:
+    held = document(thing(coordinates=flat), TWO[1])
+    assert list(unsavable(document(TWO[1], thing(coordinates=flat, position_number=7), status="skipped"), held)) == []
+    for changed in (
+        document(thing(name="OBJ 3", coordinates=flat)),
+        document(thing(coordinates=flat, classes=[])),
+        document(thing(name="OBJ 2", coordinates=flat)),
+    ):
+        (problem,) = unsavable(changed, held)
+        assert problem.path == ("annotations", 0, "coordinates")
+
+
+def test_classes_of_an_image_have_no_size_to_look_at() -> None:
+    assert list(unsavable(document({"name": "Boat"}), document())) == []

@@ -71,5 +71,10 @@ def is_dropped(ring: Sequence[float], width: int, height: int) -> bool:
     return len(ring) < 6 or sum(ring) == 0 or _is_corner(ring, width, height)
 
 
+def is_flat(ring: Sequence[float]) -> bool:
+    """Whether a polygon has no width or no height, so that nobody will ever see it or take hold of it."""
+    return len(set(ring[::2])) == 1 or len(set(ring[1::2])) == 1
+
+
 def _is_corner(ring: Sequence[float], width: int, height: int) -> bool:
     return all(number in {width, height} for number in ring)

@@ -15,7 +15,7 @@ from labelmirror.model.document import Document, JsonObject, JsonValue
 from labelmirror.model.remote import Dataset
 from labelmirror.providers.coco_annotator.annotation import id_of, name_in, names_of
 from labelmirror.providers.coco_annotator.format import CocoAnnotatorFormat, annotations_of
-from labelmirror.providers.coco_annotator.geometry import is_dropped, rounded
+from labelmirror.providers.coco_annotator.geometry import is_dropped, is_flat, rounded
 from labelmirror.providers.documents import Problem, is_number, kind, located, shown
 from labelmirror.providers.places import Path
 
@@ -67,7 +67,8 @@ def problems(document: Document, dataset: Dataset, image: str) -> Sequence[Probl
 def unsavable(wanted: Document, held: Document) -> Sequence[Problem]:
     """What shows only beside the document that the server was just read to hold.
 
-    Crowd marks, which no request sets (contract, 15), and categories that went or were renamed since the dataset was read.
+    Crowd marks, which no request sets (contract, 15), categories that went or were renamed since the dataset was read,
+    and polygons of no size: what the server holds already is left alone.
     """
     there = {id_of(annotation): annotation for annotation in annotations_of(held)}
     here, now = names_of(wanted["categories"]), names_of(held["categories"])
@@ -76,6 +77,8 @@ def unsavable(wanted: Document, held: Document) -> Sequence[Problem]:
         before = there.get(id_of(annotation), {})
         if bool(annotation.get("iscrowd")) != bool(before.get("iscrowd")):
             found.append(_crowd(("annotations", index)))
+        if rounded(annotation.get("segmentation")) != rounded(before.get("segmentation")):
+            found += _flat(annotation, ("annotations", index))
         name = name_in(now, annotation)
         if name is None or name != name_in(here, annotation):
             place: Path = ("annotations", index, "category_id")
@@ -153,6 +156,7 @@ def _annotation(annotation: JsonObject, path: Path, about: _Dataset) -> Iterator
 def _addition(annotation: JsonObject, path: Path) -> Iterator[Problem]:
     if annotation.get("iscrowd"):
         yield _crowd(path)
+    yield from _flat(annotation, path)
     segmentation, box = annotation.get("segmentation") or [], annotation.get("bbox")
     if not segmentation and not annotation.get("keypoints"):
         allowed = "An addition needs polygons or keypoints."
@@ -224,6 +228,19 @@ def _ring(ring: JsonValue, path: Path, about: _Dataset) -> Iterator[Problem]:
         yield Problem(path, f"a polygon has {len(ring) // 2} of 3 points", allowed)
     elif is_dropped(cast("list[list[float]]", rounded([ring]))[0], about.width, about.height):
         yield Problem(path, "the server drops a polygon whose numbers cancel out, or all are the image's size", allowed)
+
+
+def _flat(annotation: JsonObject, path: Path) -> Iterator[Problem]:
+    """Polygons of no size once they have the decimals that are kept. What is no polygon is told elsewhere."""
+    for index, ring in enumerate(_items(rounded(annotation.get("segmentation")))):
+        if (
+            isinstance(ring, list)
+            and len(ring) >= 6
+            and all(map(is_number, ring))
+            and is_flat(cast("list[float]", ring))
+        ):
+            place = (*path, "segmentation", index)
+            yield Problem(place, "a polygon has no size", "A width and a height above 0 are expected.")
 
 
 def _keypoints(annotation: JsonObject, path: Path, about: _Dataset) -> Iterator[Problem]:

@@ -61,6 +61,12 @@ def place(annotation: JsonObject) -> JsonValue:
     return comparable(annotation).get("coordinates", annotation.get("name"))
 
 
+def is_flat(annotation: JsonObject) -> bool:
+    """Whether an object has no width or no height in whole pixels, so that nobody will ever see it or take hold of it."""
+    box = _box(comparable(annotation))
+    return box is not None and (box[0] == box[2] or box[1] == box[3])
+
+
 def _origins(annotations: Sequence[JsonObject], base: Sequence[JsonObject]) -> Mapping[int, int]:
     """The index in base for each annotation that has one."""
     found: dict[int, int] = {}

@@ -26,6 +26,7 @@ from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Dataset
 from labelmirror.model.saving import Save, SaveAnswer, SaveResult
 from labelmirror.providers import answers
+from labelmirror.providers.places import pointer
 from labelmirror.providers.remo import convert, routes, schema, wire
 from labelmirror.providers.remo.format import RemoFormat, tags_of
 from labelmirror.providers.remo.matching import comparable
@@ -76,13 +77,13 @@ class Saves:
     def _prepared(self, save: Save) -> _Steps | None:
         """What to send; None where the server could not keep all of it."""
         rules = convert.rules_of(self._dataset, save.key.set)
-        found = schema.problems(save.wanted, save.key, rules)
-        if found:
-            said = f"{found[0].message}. {found[0].allowed}".strip()
-            self._note(save.key, SaveAnswer.REFUSED, said)
-            return None
         assert save.expected.data is not None, "a document is read before it is saved"
         before, wanted = _FORMAT.parse(save.expected.data), save.wanted
+        found = schema.problems(wanted, save.key, rules) or schema.unsavable(wanted, before)
+        if found:
+            said = f"{pointer(found[0].path)}: {found[0].message}. {found[0].allowed}".strip()
+            self._note(save.key, SaveAnswer.REFUSED, said)
+            return None
         new_status = before.get("status") != wanted.get("status")
         todo: list[Callable[[], Awaitable[None]]] = []
         if _content(before) != _content(wanted):

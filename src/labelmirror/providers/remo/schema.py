@@ -16,7 +16,7 @@ from labelmirror.model.keys import DocumentKey
 from labelmirror.providers.documents import Problem, is_number, kind, located, parse_document, shown
 from labelmirror.providers.places import Path
 from labelmirror.providers.remo.format import RemoFormat, tags_of
-from labelmirror.providers.remo.matching import comparable, place
+from labelmirror.providers.remo.matching import comparable, is_flat, place
 from labelmirror.providers.remo.settings import RemoSettings
 
 #: Longer names are an error 500 in the middle of a save.
@@ -55,6 +55,23 @@ def invalid(data: bytes, key: DocumentKey, rules: SetRules) -> Sequence[InvalidD
 def problems(document: Document, key: DocumentKey, rules: SetRules) -> Sequence[Problem]:
     """The same of a parsed document."""
     return list(_document(document, key, rules))
+
+
+def unsavable(wanted: Document, held: Document) -> Sequence[Problem]:
+    """What shows only beside the document that the server was just read to hold.
+
+    Objects of no size: annotations have no ids, and one that the server holds already, just so, is left alone.
+    """
+    there = {digest_of(comparable(annotation)) for annotation in _FORMAT.annotations(held)}
+    return [
+        Problem(
+            ("annotations", index, "coordinates"),
+            f"the object {shown(annotation['name'])} has no size",
+            "A width and a height of at least one pixel are expected.",
+        )
+        for index, annotation in enumerate(_FORMAT.annotations(wanted))
+        if is_flat(annotation) and digest_of(comparable(annotation)) not in there
+    ]
 
 
 def save_body(document: Document, rules: SetRules) -> JsonObject:
