@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from labelmirror.model.actions import Refusal
 from labelmirror.model.document import ContentId, Digest, content_id
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import ListedDocument, ListedImage, Reading, Token
@@ -85,7 +86,10 @@ class StateContract:
         assert await state.troubles() in ([], ())
 
     async def test_facts_are_kept_whole(self, state: MirrorState) -> None:
-        facts = replace(await state.facts(), dataset_name=HOSTILE, last_sync_s=1.5, claimed=True)
+        refusal = Refusal("images gone on the server", 37, 20, 100, (HOSTILE,), "--allow-deletes 37")
+        facts = replace(
+            await state.facts(), dataset_name=HOSTILE, last_sync_s=1.5, claimed=True, refused=refusal, refused_s=2.5
+        )
         await state.set_facts(facts)
         assert await state.facts() == facts
 

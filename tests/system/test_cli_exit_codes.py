@@ -91,6 +91,9 @@ async def test_4_when_the_server_lost_its_images_until_a_number_consents(tmp_pat
         assert mirror["refused"]["override"] == "--allow-deletes 6"
         assert here.files() == files
         assert "--allow-deletes 6" in (await here.run("sync")).stdout
+        # Not even afterwards does it pass for a sync.
+        assert (await here.json("status"))["mirrors"][0]["refused"]["override"] == "--allow-deletes 6"
+        assert "--allow-deletes 6" in (await here.run("status")).stdout
         # A consent for fewer is none, and `plan` says the same and exits 0.
         await here.json("sync", "--allow-deletes", "5", exit_code=4)
         assert (await here.json("plan"))["mirrors"][0]["refused"]["count"] == 6

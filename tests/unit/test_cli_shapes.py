@@ -128,6 +128,7 @@ def test_a_status() -> None:
         "state": "behind",
         "counts": {"images": 1, "documents": 0, "ahead": 0, "behind": 1, "held": 0, "failed": 0},
         "last_sync": "1970-01-02T00:00:00Z",
+        "refused": None,
         "last_full_check": "1970-01-01T00:00:00Z",
         "next_due": None,
         "paused": None,
@@ -151,6 +152,17 @@ def test_a_status() -> None:
     never = MirrorStanding("street", MirrorFacts("store"))
     shape = shapes.status_shape(never, server="acme", full_check_every_s=3600, with_images=False, error=ERROR)
     assert (shape["state"], shape["blind_until"], "images" in shape) == ("failed", None, False)
+
+
+def test_a_status_tells_of_the_refusal_that_the_newest_run_met_and_of_the_consent() -> None:
+    facts = MirrorFacts("store", last_sync_s=0.0, refused=REFUSAL, refused_s=86_400.0)
+    refused = MirrorStanding("street", facts, Standing.IN_STEP)
+    shape = plain(shapes.status_shape(refused, server="a", full_check_every_s=1, with_images=False, error=None))
+    assert isinstance(shape, dict)
+    assert (shape["state"], shape["refused"]["override"]) == ("in_step", "--allow-deletes 37")
+    text = shown(telling.standings([telling.Told(refused, "a", 1, None)], with_images=False))
+    assert f"street: the sync at 1970-01-02T00:00:00Z was refused: {REFUSAL.message}" in text
+    assert "in_step" not in text
 
 
 def test_a_check_of_files() -> None:

@@ -301,6 +301,28 @@ async def test_a_guard_stops_deletes_and_lets_additions_through() -> None:
     assert (await bench.sync(deletes=25)).images.retired == 25
 
 
+async def test_a_refused_run_is_on_record_and_counts_as_no_sync_until_one_is_not_refused() -> None:
+    bench = await mirrored(40)
+    synced_s = (await bench.state.facts()).last_sync_s
+    for number in range(25):
+        del bench.provider.images_by_id[f"{number:03}"]
+    report = await bench.sync()
+    facts = await bench.state.facts()
+    assert (facts.refused, facts.refused_s, facts.last_sync_s) == (report.refused, bench.clock.at_s, synced_s)
+    await bench.sync(deletes=25)
+    facts = await bench.state.facts()
+    assert (facts.refused, facts.refused_s, facts.last_sync_s) == (None, None, bench.clock.at_s)
+
+
+async def test_a_full_check_relies_on_nothing_that_a_refused_run_read() -> None:
+    bench = await mirrored(40)
+    for number in range(25):
+        del bench.provider.images_by_id[f"{number:03}"]
+    assert (await bench.sync(full=True)).outcome is MirrorOutcome.REFUSED
+    nudge(bench.provider.images_by_id["030"])
+    assert (await bench.sync(full=True, deletes=25)).documents.pulled == 1
+
+
 async def test_an_emptied_server_is_not_mirrored_without_consent() -> None:
     bench = await mirrored(3)
     bench.provider.images_by_id.clear()

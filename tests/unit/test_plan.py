@@ -154,13 +154,13 @@ def test_keeping_what_the_server_deleted_forgets_it_instead() -> None:
 
 
 def test_between_full_checks_any_age_of_a_reading_will_do() -> None:
-    assert distrust_before_s(now_s=1000.0, full_check=False, last_sync_s=None, every_s=10.0) == 0.0
+    assert distrust_before_s(now_s=1000.0, full_check=False, last_end_s=None, every_s=10.0) == 0.0
 
 
 def test_a_full_check_trusts_what_was_read_since_the_last_finished_run_and_not_what_is_older_than_its_period() -> None:
-    assert distrust_before_s(now_s=1000.0, full_check=True, last_sync_s=995.0, every_s=10.0) == 995.0
-    assert distrust_before_s(now_s=1000.0, full_check=True, last_sync_s=500.0, every_s=10.0) == 990.0
-    assert distrust_before_s(now_s=1000.0, full_check=True, last_sync_s=None, every_s=10.0) == 990.0
+    assert distrust_before_s(now_s=1000.0, full_check=True, last_end_s=995.0, every_s=10.0) == 995.0
+    assert distrust_before_s(now_s=1000.0, full_check=True, last_end_s=500.0, every_s=10.0) == 990.0
+    assert distrust_before_s(now_s=1000.0, full_check=True, last_end_s=None, every_s=10.0) == 990.0
 
 
 # --- images ------------------------------------------------------------------------------------------------------

@@ -139,6 +139,8 @@ def status_shape(
         "state": "failed" if error is not None else standing.standing.value,
         "counts": {name: counts[name] for name in ("images", "documents", "ahead", "behind", "held", "failed")},
         "last_sync": time_text(facts.last_sync_s),
+        # Why the newest run was refused, if it was: it is not counted as a sync.
+        "refused": _refusal_shape(facts.refused),
         "last_full_check": time_text(facts.last_full_check_s),
         # Only a daemon knows when it will look again; null without one.
         "next_due": None if daemon is None else time_text(daemon.next_due_s),

@@ -153,7 +153,7 @@ def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
     rows = [
         (
             each.standing.name,
-            "failed" if each.error is not None else each.standing.standing.value,
+            _state(each),
             *(each.standing.counts[name] for name in ("images", "documents", "ahead", "behind", "held", "failed")),
             time_text(each.standing.facts.last_sync_s),
             time_text(each.standing.facts.last_full_check_s),
@@ -166,6 +166,8 @@ def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
         name, standing = each.standing.name, each.standing
         if each.error is None and standing.standing is Standing.NEVER:
             lines.append(f"{name}: was never synced; next: labelmirror sync {name}")
+        if (refused := standing.facts.refused) is not None:
+            lines.append(f"{name}: the sync at {time_text(standing.facts.refused_s)} was refused: {refused.message}")
         if (daemon := each.daemon) is not None:
             if daemon.working:
                 lines.append(f"{name}: the daemon is working on it")
@@ -190,6 +192,12 @@ def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
         )
         parts += [Text(""), table(("mirror", "state", "reason", "path"), shown)]
     return answer(Group(*parts), lines, "")
+
+
+def _state(told: Told) -> str:
+    if told.error is not None:
+        return "failed"
+    return "refused" if told.standing.facts.refused is not None else told.standing.standing.value
 
 
 def checked(reports: Sequence[VerifyReport]) -> RenderableType:

@@ -296,7 +296,8 @@ class Service:
         if report is not None:
             if start.work is Work.CYCLE:
                 mirror.cycles, mirror.last = mirror.cycles + 1, report
-                mirror.last_sync_s = self._clock.now_s() if report.error is None else mirror.last_sync_s
+                if report.error is None and report.refused is None:
+                    mirror.last_sync_s = self._clock.now_s()
             self._measure(start.name, mirror)
             daemon = self._shop.config.settings.daemon
             await self._teller.ended(daemon, mirror.turn.server, start, report, self._due_s(mirror))
@@ -378,7 +379,7 @@ class Service:
             troubles = await mirror.state.troubles()
         self._teller.knows_held(name, [(each.id, each.set) for each in troubles if isinstance(each, Held)])
         rhythm = _rhythm(shop.config, name, settings)
-        turn = Turn(name=name, server=settings.server, rhythm=rhythm, begun_s=facts.last_sync_s)
+        turn = Turn(name=name, server=settings.server, rhythm=rhythm, begun_s=facts.last_end_s)
         return Mirrored(settings, turn, last_sync_s=facts.last_sync_s)
 
     def _present(self, mirror: Mirrored) -> Turn:

@@ -100,7 +100,7 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     elif tally.concerns_documents:
         await report_documents(run, seen.look, report.documents)
     if not run.stopping:
-        await _finish(run, seen, report.window)
+        await _finish(run, seen, report)
         if untidy:
             await mirror.state.compact()
             await mirror.state.set_facts(replace(await mirror.state.facts(), untidy=False))
@@ -137,8 +137,8 @@ async def _pull(run: Run, seen: Seen, tally: Tally, report: MirrorReport, *, ret
         await retire(run, seen.look, report.images, report.documents)
 
 
-async def _finish(run: Run, seen: Seen, window: Window) -> None:
-    """Write down that the run came to its end."""
+async def _finish(run: Run, seen: Seen, report: MirrorReport) -> None:
+    """Write down that the run came to its end. One that did only what was agreed on is no sync, nor is one that was refused."""
     mirror = run.mirror
     now_s = mirror.clock.now_s()
     facts = await mirror.state.facts()
@@ -146,12 +146,15 @@ async def _finish(run: Run, seen: Seen, window: Window) -> None:
     agreed = seen.look.agreed
     await record_troubles(mirror, run.troubles if agreed is None else await still_troubled(run, agreed))
     checked_fully = seen.full_check and seen.look.complete and not any(f.stage in SERVER_STAGES for f in run.failures)
+    if agreed is None and report.refused is not None:
+        facts = replace(facts, refused=report.refused, refused_s=now_s)
+    elif agreed is None:
+        facts = replace(facts, last_sync_s=now_s, refused=None, refused_s=None)
     await mirror.state.set_facts(
         replace(
-            with_window(facts, window),
+            with_window(facts, report.window),
             dataset_id=seen.dataset.id,
             dataset_name=seen.dataset.name,
-            last_sync_s=now_s if agreed is None else facts.last_sync_s,
             last_full_check_s=seen.look.started_s if checked_fully else facts.last_full_check_s,
             summary=summary,
             safety_level=seen.capabilities.safety_level,

@@ -62,8 +62,8 @@ async def look(
     capabilities = await mirror.provider.capabilities()
     # A clock that stepped back must not let old readings pass for new ones, nor put the next full check off for ever.
     await mirror.state.forget_future(now_s)
-    checked_s, synced_s = (
-        None if then is None or then > now_s else then for then in (facts.last_full_check_s, facts.last_sync_s)
+    checked_s, ended_s = (
+        None if then is None or then > now_s else then for then in (facts.last_full_check_s, facts.last_end_s)
     )
     overdue = checked_s is None or now_s - checked_s >= mirror.policy.full_check_every_s
     fully = agreed is None and (full_check or overdue)
@@ -79,7 +79,7 @@ async def look(
         distrust_before_s=distrust_before_s(
             now_s=now_s,
             full_check=fully,
-            last_sync_s=synced_s,
+            last_end_s=ended_s,
             every_s=mirror.policy.full_check_every_s,
         ),
         categories=dataset.category_names(),

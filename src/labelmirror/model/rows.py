@@ -7,6 +7,7 @@ remote (what the last listing showed and what was read since).
 from dataclasses import dataclass
 from enum import Enum
 
+from labelmirror.model.actions import Refusal
 from labelmirror.model.document import ContentId, Counts, Digest
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import ListedImage, Token
@@ -170,7 +171,8 @@ class MirrorFacts:
     `listing_stamp` is the server's stamp from before the present listing, None unless that is proven to be whole.
     `untidy` says that a run may have left in the state what nothing refers to any more.
     `claimed` says that the directory got this store's marker. `last_look_s` is when the server was last looked at, by a run
-    or a plan, and `last_sync_s` the end of the last run that came to it.
+    or a plan, and `last_sync_s` the end of the last run that came to it and was not refused. Where the newest one was,
+    `refused` says by which guard and `refused_s` when; both are None otherwise.
     `summary` is the digest of the head of dataset.json when it was last written, None when its images have changed since.
     `window_last_s` and `window_max_s` are the windows of saves: the last run's that pushed, and the longest ever.
     """
@@ -188,3 +190,10 @@ class MirrorFacts:
     safety_level: int | None = None
     listing_stamp: str | None = None
     untidy: bool = False
+    refused: Refusal | None = None
+    refused_s: float | None = None
+
+    @property
+    def last_end_s(self) -> float | None:
+        """When a run last came to its end, be it that a guard refused it."""
+        return self.refused_s if self.refused_s is not None else self.last_sync_s

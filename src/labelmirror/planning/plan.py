@@ -46,7 +46,7 @@ class Look:
     agreed: Agreed | None = None
 
 
-def distrust_before_s(*, now_s: float, full_check: bool, last_sync_s: float | None, every_s: float) -> float:
+def distrust_before_s(*, now_s: float, full_check: bool, last_end_s: float | None, every_s: float) -> float:
     """How old a reading may be to be relied on while the listing shows the same weak token.
 
     Between full checks any age will do. In a full check only what was read since the last run that came to its end, so
@@ -54,7 +54,7 @@ def distrust_before_s(*, now_s: float, full_check: bool, last_sync_s: float | No
     """
     if not full_check:
         return 0.0
-    return max(last_sync_s or 0.0, now_s - every_s)
+    return max(last_end_s or 0.0, now_s - every_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from labelmirror.errors import StateDamaged
+from labelmirror.model.actions import Refusal
 from labelmirror.model.document import ContentId, Counts, Digest, JsonValue, content_id
 from labelmirror.model.folding import folded
 from labelmirror.model.keys import DocumentKey
@@ -63,7 +64,10 @@ def facts_out(facts: MirrorFacts) -> str:
 
 def facts_in(text: str) -> MirrorFacts:
     """Facts from JSON."""
-    return MirrorFacts(**json.loads(text))
+    facts = json.loads(text)
+    if (refused := facts.get("refused")) is not None:
+        facts["refused"] = Refusal(**{**refused, "examples": tuple(refused["examples"])})
+    return MirrorFacts(**facts)
 
 
 def trouble_out(trouble: Trouble) -> str:
