@@ -135,8 +135,8 @@ def test_init_writes_a_private_file_that_loads(tmp_path: Path) -> None:
     shown = labelmirror("config", "show", "--json", cwd=tmp_path).answer["settings"]
     values = {row["key"]: row["value"] for row in shown}
     assert values["servers.pictograph.url"] == "https://api.example"
-    assert values["datasets.stra-e-7.name"] == dataset
-    assert values["datasets.stra-e-7.path"] == str(tmp_path / "data")
+    assert values["datasets.data.name"] == dataset
+    assert values["datasets.data.path"] == str(tmp_path / "data")
     assert 'key = { env = "ACME_KEY" }' in (tmp_path / "labelmirror.toml").read_text()
 
 
@@ -156,6 +156,10 @@ def test_init_never_overwrites(tmp_path: Path) -> None:
         (("--kind", "pictogram", "--dataset", "x"), 'did you mean "pictograph"?'),
         (("--user", "me", "--dataset", "x"), "--user: a pictograph server has no user"),
         (("--password-env", "P", "--dataset", "x"), "--password-env: a pictograph server has no password"),
+        (
+            ("--key-env", "pk_live_7gBnEr1pXqT0aZ", "--dataset", "x"),
+            "--key-env: this is no name of an environment variable",
+        ),
         (("--url", "example.org", "--dataset", "x"), "servers.pictograph.url: must be an address"),
         (("--dataset", "x", "--set", "version=1"), "--set: init writes a file and overrides nothing"),
         (("--dataset", "x", "--config", "no/where.toml"), "no/where.toml: there is no such folder"),

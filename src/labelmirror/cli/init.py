@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from labelmirror.providers.settings import ServerSettings
 
 
+#: What a variable may be called.
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: What looks rather like a key: long, with small letters and digits.
+_KEY = re.compile(r"(?=.*[a-z])(?=.*[0-9]).{20,}")
 #: A table of TOML: texts, and inline tables of texts.
 _Written = dict[str, str | dict[str, str]]
 
@@ -59,10 +63,12 @@ def init(
     dataset = _given(dataset, "--dataset", "Name of the dataset on the server", None)
     path = _given(path, "--path", "Folder of the mirror", _slug(dataset))
 
-    text = _written(kind, server, {"server": kind, "name": dataset, "path": path})
+    mirror = _slug(Path(path).name)
+    text = _written(kind, server, mirror, {"server": kind, "name": dataset, "path": path})
     config = settle(parse(file, text.encode(), open_to_others=False), {})
     _create(file, text)
-    return call.answer({"config": str(config.file)}, lambda: f"{file}: written\nnext: labelmirror sync --config {file}")
+    told = f"{file}: written, with the mirror {mirror}\nnext: labelmirror doctor --config {file}, then plan, then sync"
+    return call.answer({"config": str(config.file)}, lambda: told)
 
 
 def _given(flag: str | None, name: str, question: str, default: str | None) -> str:
@@ -90,6 +96,10 @@ def _credentials(
         if value is not None and field not in fields:
             msg = f"{flag}: a {kind} server has no {field}"
             raise UsageError(msg)
+    for flag, value in (("--key-env", key_env), ("--password-env", password_env)):
+        if value is not None and (not _VARIABLE.fullmatch(value) or _KEY.fullmatch(value)):
+            msg = f"{flag}: this is no name of an environment variable; is it the secret itself?"
+            raise UsageError(msg, hint=f"put the secret into a variable, and give its name: {flag} ACME_SECRET")
     given: _Written = {}
     variable = re.sub(r"\W", "_", kind).upper()
     if "key" in fields:
@@ -107,7 +117,7 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "dataset"
 
 
-def _written(kind: str, server: _Written, dataset: dict[str, str]) -> str:
+def _written(kind: str, server: _Written, mirror: str, dataset: dict[str, str]) -> str:
     lines = [
         "# Written by labelmirror init; config.example.toml of the project explains every setting.",
         "version = 1",
@@ -117,7 +127,7 @@ def _written(kind: str, server: _Written, dataset: dict[str, str]) -> str:
         f"[servers.{kind}]",
         *(f"{name} = {_toml(value)}" for name, value in server.items()),
         "",
-        f"[datasets.{_slug(dataset['name'])}]",
+        f"[datasets.{mirror}]",
         *(f"{name} = {_toml(value)}" for name, value in dataset.items()),
         "push = false",
     ]

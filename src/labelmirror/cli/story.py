@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,8 +97,9 @@ async def tell_story(call: Call, kind: str, images: int, folder: Path) -> ExitCo
     except StandinError as error:
         raise UsageError(str(error)) from error
     narrator.step("Look around")
-    narrator.say(f"labelmirror status --images --config {file}")
-    narrator.say(f"labelmirror history --config {file}")
+    program = "labelmirror" if shutil.which("labelmirror") else f"{Path(sys.executable).with_name('labelmirror')}"
+    narrator.say(f"{program} status --images --config {file}")
+    narrator.say(f"{program} history --config {file}")
     narrator.say("The server is gone now; labelmirror serve-standin runs one for you to try your own configuration on.")
     report = told.runs[-1]
     code = endings.exit_code([endings.run_codes(report)])
@@ -149,7 +151,7 @@ async def _play(stage: Stage, standin: Standin, narrator: Narrator, folder: Path
     now = colleague.annotation_count(mine.id, mine.set)
     narrator.say(f"{mine.name} on the server: {before} annotations, now {now}.")
     narrator.say("It was read again just before it was saved, and once more after it: nobody's work was overwritten.")
-    narrator.say("Changed your mind? labelmirror history lists every save, labelmirror undo takes one back.")
+    narrator.say("On a server that stays, labelmirror history lists every save, and labelmirror undo takes one back.")
     if second.documents.pulled:
         narrator.say("It found the document that the server changed as well:")
         _tell_of_pulled(narrator, theirs, second)
