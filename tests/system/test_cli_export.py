@@ -1,10 +1,12 @@
 """`export --format coco` as a process: other programs read the file and find what the server holds."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from anyio import to_thread
 from pycocotools import mask  # type: ignore[import-untyped]
 from pycocotools.coco import COCO  # type: ignore[import-untyped]
@@ -12,7 +14,7 @@ from pycocotools.coco import COCO  # type: ignore[import-untyped]
 from labelmirror.standin import Standin, StandinOptions, serve
 from labelmirror.standin.coco_annotator import CocoWorld
 from labelmirror.standin.remo.world import RemoWorld
-from support.cli import Home, drop_annotation, home, labelmirror
+from support.cli import KEY_VARIABLE, Home, drop_annotation, home, labelmirror
 
 
 def rounded(box: list[float]) -> list[float]:
@@ -91,18 +93,61 @@ REFUSED = {
     "state/out.json": "the state",
     "nowhere/out.json": "not there",
     "harbour": "is a folder",
+    "harbour/dataset.json": "the mirror harbour",
+    "harbour/outward": "the mirror harbour",
+    "state/labelmirror.db": "the state",
+    "labelmirror.toml": "is the configuration",
+    "alias.toml": "is the configuration",
+    "ledger.db": "is the ledger",
+    "acme.key": "is the key of the server acme",
+    "notes.txt": "is not an earlier",
+    "pipe": "is not an earlier",
 }
 
 
-async def test_a_file_among_those_of_the_program_is_refused(tmp_path: Path) -> None:
+def contents(folder: Path) -> dict[Path, bytes]:
+    """The files below a folder that hold what somebody cares for; a state is written to by whoever looks at it."""
+    kept = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.parent.name not in {"state", "locks"})
+    return {path: path.read_bytes() for path in kept}
+
+
+@pytest.mark.parametrize("command", [("export", "harbour", "--format", "coco"), ("plan",)])
+async def test_a_file_among_those_of_the_program_or_of_others_is_refused(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
     async with home(tmp_path, images=2) as here:
         await here.json("sync")
+        key = here.config.read_text().replace(f'{{ env = "{KEY_VARIABLE}" }}', '{ file = "acme.key" }')
+        here.config.write_text(key)
         (here.folder / "link").symlink_to(here.mirror)
-        files = sorted(here.folder.rglob("*.json"))
+        (here.folder / "alias.toml").symlink_to(here.config)
+        (here.folder / "notes.txt").write_text("mine")
+        (here.mirror / "outward").symlink_to(here.folder / "notes.txt")
+        os.mkfifo(here.folder / "pipe")
+        before = contents(here.folder)
+        spent = len(here.standin.requests)
         for output, problem in REFUSED.items():
-            ended = await here.run("export", "harbour", "--format", "coco", "-o", output)
+            ended = await here.run(*command, "-o", output)
             assert (ended.exit_code, problem in ended.stderr) == (2, True), ended
-        assert sorted(here.folder.rglob("*.json")) == files
+        assert contents(here.folder) == before
+        assert len(here.standin.requests) == spent
+
+
+@pytest.mark.parametrize("command", [("export", "harbour", "--format", "coco"), ("plan",)])
+async def test_an_earlier_file_of_the_same_command_is_replaced_and_that_of_another_is_not(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    async with home(tmp_path, images=2) as here:
+        await here.json("sync")
+        file = here.folder / "out.json"
+        file.touch()
+        await here.json(*command, "-o", "out.json")
+        await here.json(*command, "-o", "out.json")
+        assert json.loads(file.read_bytes())
+        other = ("plan",) if command[0] == "export" else ("export", "harbour", "--format", "coco")
+        before = file.read_bytes()
+        assert "is not an earlier" in (await here.json(*other, "-o", "out.json", exit_code=2))["error"]["message"]
+        assert file.read_bytes() == before
 
 
 async def mirrored(folder: Path, standin: Standin, dataset: str) -> None:

@@ -33,12 +33,10 @@ def plan(
     ] = None,
 ) -> ExitCode:
     """Say what `sync` would do, and what it would cost. Looks at the servers; changes nothing there or in a mirror."""
-    from labelmirror.cli.planfile import check_target
     from labelmirror.engine.cycle import CycleOptions
 
     if output is not None:
         output = output.absolute()
-        check_target(output)
     return answer_with_plans(call, names or [], CycleOptions(full_check=full_check), wait_s=0.0, output=output)
 
 
@@ -52,12 +50,16 @@ def answer_with_plans(
     from labelmirror.app import chosen, open_mirror
     from labelmirror.cli import planfile
     from labelmirror.cli.shop import attempt, open_shop
+    from labelmirror.cli.target import check_target
     from labelmirror.engine import cycle
 
     async def work() -> ExitCode:
         reports: list[PlanReport] = []
         with open_shop(call) as shop:
-            for name in chosen(shop.config, names):
+            mirrors = chosen(shop.config, names)
+            if output is not None:
+                check_target(shop.config, output, what="an earlier plan", opening=planfile.OPENING)
+            for name in mirrors:
 
                 async def plan_one(name: str = name) -> "PlanReport":
                     async with open_mirror(shop, name, wait_s=wait_s) as mirror:

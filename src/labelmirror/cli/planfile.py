@@ -25,6 +25,10 @@ from labelmirror.model.report import PlanReport
 #: The key that tells a plan from other JSON, and its version.
 FORMAT: Final = "labelmirror_plan"
 VERSION: Final = 1
+#: How the file of any version begins.
+OPENING: Final = f'{{\n "{FORMAT}": '.encode()
+#: What to do about a file that is none.
+_MAKE_ONE: Final = "labelmirror plan -o FILE makes one"
 
 
 class _Part(BaseModel):
@@ -64,13 +68,6 @@ class KeptPlan(_Part):
     made_at: str
     made_by: str
     mirrors: list[KeptMirror]
-
-
-def check_target(file: Path) -> None:
-    """Find out before anything is asked of a server that a plan could not be kept there. Raises UsageError."""
-    if file.is_dir() or not file.absolute().parent.is_dir():
-        problem = "is a folder" if file.is_dir() else "there is no such folder"
-        raise UsageError(f"{file}: {problem}", hint="name a file in a folder that is there")
 
 
 async def write(file: Path, reports: Sequence[PlanReport], *, made_at_s: float) -> None:
@@ -125,9 +122,7 @@ async def read(file: Path) -> KeptPlan:
     try:
         data = await to_thread.run_sync(file.read_bytes)
     except OSError as error:
-        raise UsageError(
-            f"{file}: cannot be read: {error.strerror}", hint="labelmirror plan -o FILE makes one"
-        ) from error
+        raise UsageError(f"{file}: cannot be read: {error.strerror}", hint=_MAKE_ONE) from error
     return parse(file, data)
 
 
@@ -142,7 +137,7 @@ def parse(file: Path, data: bytes) -> KeptPlan:
         line = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
         raise UsageError(f"{file}: {line}this is not JSON, or not all of it", hint=remedy) from error
     if digest is None or FORMAT not in found:
-        raise UsageError(f"{file}: /{FORMAT} is missing: this is no plan", hint=remedy)
+        raise UsageError(f"{file}: /{FORMAT} is missing: this is no plan", hint=_MAKE_ONE)
     if found[FORMAT] != VERSION:
         made_by = found.get("made_by", "another version")
         raise UsageError(
