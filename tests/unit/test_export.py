@@ -2,9 +2,11 @@
 
 import io
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import pytest
 from PIL import Image
@@ -136,6 +138,30 @@ async def test_what_was_there_stays_when_an_export_breaks(tmp_path: Path) -> Non
 
     with pytest.raises(RuntimeError):
         await broken()
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("old", [path])
+
+
+async def test_a_full_disk_is_told_as_one_and_what_was_there_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.json"
+    path.write_text("old")
+    lists: list[IO[bytes]] = []
+
+    def full(**_: object) -> IO[bytes]:
+        lists.append(Path("/dev/full").open("r+b"))  # noqa: SIM115 - the export closes it
+        return lists[-1]
+
+    async def write() -> None:
+        async with rows_file(path, ("a", "b")) as out:
+            await out.add("a", [{"n": 1}])
+            await out.add("b", [{"text": "x" * io.DEFAULT_BUFFER_SIZE}])
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(DiskError, match="No space left") as caught:
+        await write()
+    assert "Make room" in caught.value.hint
+    assert [file.closed for file in lists] == [True, True]
     assert (path.read_text(), list(tmp_path.iterdir())) == ("old", [path])
 
 

@@ -75,4 +75,6 @@ class _Parts:
     def close(self) -> None:
         """Drop the lists."""
         for file in self._files.values():
-            file.close()
+            # On a full disk it fails once more over what is still in the buffer, which nobody wants any longer.
+            with suppress(OSError):
+                file.close()
