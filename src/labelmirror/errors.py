@@ -4,9 +4,10 @@ Libraries' errors are translated at the edge that met them. A conflict between t
 outcome with every version kept. The published codes are listed in docs/operations.md.
 """
 
+import errno
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class ExitCode(IntEnum):
@@ -210,6 +211,22 @@ class DiskError(LabelmirrorError):
 
     code = "disk"
     exit_code = ExitCode.DISK
+
+
+_KEPT: Final = "what is done is kept, and the next run goes on from there."
+_FULL: Final = f"Make room on its disk or raise the quota; {_KEPT}"
+_DISK_HINTS: Final = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: f"Its disk is mounted read-only: mount it for writing; {_KEPT}",
+    errno.EIO: "The disk fails to read or write: look at the kernel's log, and do not trust this disk.",
+}
+
+
+def disk_error(path: str, error: OSError, *, forbidden: str) -> DiskError:
+    """What the system said of a path, with a remedy; `forbidden` is the one for a user who lacks the permission."""
+    other = forbidden if isinstance(error, PermissionError) else f"See what is wrong there; {_KEPT}"
+    return DiskError(f"{path}: {error.strerror or error}", hint=_DISK_HINTS.get(error.errno or 0, other))
 
 
 class SnapshotDamaged(LabelmirrorError):

@@ -1,15 +1,17 @@
 """One run for a mirror at a time, whoever died holding the lock."""
 
+import errno
 import os
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import anyio
 import pytest
 
-from labelmirror.errors import Locked
+from labelmirror.errors import DiskError, Locked
 from labelmirror.state.lock import hold_lock
 from labelmirror.telemetry.clock import SystemClock
 
@@ -59,7 +61,7 @@ async def test_a_second_run_is_told_who_holds_the_lock_and_what_to_do(tmp_path: 
             await try_lock(tmp_path)
     assert f"process {os.getpid()} on" in caught.value.message
     assert "since 2023-11-14T22:13:20+00:00" in caught.value.message
-    assert "--wait" in caught.value.hint
+    assert "`sync`, `apply` and `backup` can wait for it: --wait" in caught.value.hint
     await try_lock(tmp_path)
 
 
@@ -115,6 +117,31 @@ async def test_an_unreadable_note_is_said_to_be_so(tmp_path: Path, note: bytes) 
         (tmp_path / "locks" / "m.lock").write_bytes(note)
         with pytest.raises(Locked, match="not known"):
             await try_lock(tmp_path)
+
+
+@pytest.mark.parametrize("call", ["mkdir", "open", "ftruncate", "pwrite"])
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.ENOSPC, "Make room"),
+        (errno.EDQUOT, "Make room"),
+        (errno.EROFS, "mount it for writing"),
+        (errno.EACCES, "must be writable by this user"),
+        (errno.ELOOP, "See what is wrong there"),
+    ],
+)
+async def test_a_disk_that_refuses_the_lock_is_told_with_its_own_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str, call: str
+) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, call, refuse)
+        with pytest.raises(DiskError, match=os.strerror(code)) as caught:
+            await try_lock(tmp_path)
+    assert remedy in caught.value.hint
+    await try_lock(tmp_path)
 
 
 async def test_the_lock_is_for_its_owner_only(tmp_path: Path) -> None:

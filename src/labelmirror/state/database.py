@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import anyio
 import anyio.to_thread
 
-from labelmirror.errors import DiskError, Locked, StateDamaged, StateForeign
+from labelmirror.errors import DiskError, Locked, StateDamaged, StateForeign, disk_error
 from labelmirror.state.statements import migrations
 from labelmirror.state.values import REPAIR
 
@@ -173,7 +173,7 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DiskError(f"{path}: {error.strerror}", hint="The state folder must be writable by this user.") from error
+        raise disk_error(str(path), error, forbidden="The state folder must be writable by this user.") from error
     except sqlite3.DatabaseError as error:
         code = error.sqlite_errorcode & 0xFF if hasattr(error, "sqlite_errorcode") else None
         if code in _DAMAGED:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import anyio
 import anyio.to_thread
 
-from labelmirror.errors import DiskError, Locked
+from labelmirror.errors import DiskError, Locked, disk_error
 from labelmirror.ports.clock import Clock
 
 #: How often a waiting run looks again.
@@ -71,7 +71,7 @@ async def share_file(path: Path, *, busy: str, clock: Clock, wait_s: float = 0.0
             yield
             return
         except OSError as error:
-            raise DiskError(f"{path}: {error.strerror}", hint="It must be readable by this user.") from error
+            raise disk_error(str(path), error, forbidden="It must be readable by this user.") from error
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -86,7 +86,7 @@ async def share_file(path: Path, *, busy: str, clock: Clock, wait_s: float = 0.0
 
 async def _locked(path: Path, busy: str) -> Locked:
     holder = await anyio.to_thread.run_sync(_holder, path)
-    return Locked(f"{busy} ({holder})", hint="Let it finish, or wait for it with --wait 10m.")
+    return Locked(f"{busy} ({holder})", hint="Let it finish; `sync`, `apply` and `backup` can wait for it: --wait 10m.")
 
 
 def _try(path: Path, now_s: float) -> int | None:
@@ -95,7 +95,7 @@ def _try(path: Path, now_s: float) -> int | None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise DiskError(f"{path}: {error.strerror}", hint=f"{path.parent} must be writable by this user.") from error
+        raise _disk_error(path, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         note = json.dumps(
@@ -113,8 +113,12 @@ def _try(path: Path, now_s: float) -> int | None:
         return None
     except OSError as error:
         os.close(descriptor)
-        raise DiskError(f"{path}: {error.strerror}", hint=f"{path.parent} must be writable by this user.") from error
+        raise _disk_error(path, error) from error
     return descriptor
+
+
+def _disk_error(path: Path, error: OSError) -> DiskError:
+    return disk_error(str(path), error, forbidden=f"{path.parent} must be writable by this user.")
 
 
 def _holder(path: Path) -> str:
