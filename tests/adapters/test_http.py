@@ -2,8 +2,11 @@ import asyncio
 import json
 from collections.abc import Callable
 
+import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.client_reqrep import ConnectionKey
+from yarl import URL
 
 from labelmirror.errors import (
     BodyMismatch,
@@ -20,7 +23,7 @@ from labelmirror.errors import (
     Unavailable,
 )
 from labelmirror.transport.answers import sentence
-from labelmirror.transport.api import ApiRules, pinned
+from labelmirror.transport.api import ApiRules, Transient, pinned, transport_trouble
 from labelmirror.transport.retry import Backoff
 from support.quick_clock import QuickClock
 from support.web import KEY, Handler, http_to, site
@@ -214,6 +217,52 @@ async def test_an_unreachable_server_is_unavailable_and_costs_no_quota() -> None
         with pytest.raises(Unavailable):
             await http.api.send("POST", "/x")
         assert http.traffic().api == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://127.0.0.1:1", "127.0.0.1:1 could not be reached: it refuses the connection"),
+        ("http://localhost:1", "localhost:1 could not be reached: it refuses the connection"),
+    ],
+)
+async def test_a_server_that_is_not_reached_is_named_with_the_cause_and_the_setting_to_look_at(
+    url: str, said: str
+) -> None:
+    async with http_to(url) as http:
+        with pytest.raises(Unavailable) as read:
+            await http.api.get("/x")
+        with pytest.raises(Unavailable) as written:
+            await http.api.send("POST", "/x")
+    assert read.value.message == f"GET /x: {said}"
+    assert written.value.message == f"POST /x: {said}"
+    assert "`url`" in read.value.hint
+
+
+async def test_https_where_only_http_is_spoken_is_no_matter_of_certificates() -> None:
+    async with (
+        site(always(lambda: web.json_response({}))) as server,
+        http_to(server.url.replace("http:", "https:")) as http,
+    ):
+        with pytest.raises(Unavailable) as failed:
+            await http.api.get("/x")
+    assert failed.value.message.endswith("was reached, and does not speak TLS (https)")
+    assert "`url`" in failed.value.hint
+
+
+def test_a_name_without_an_address_a_slow_connection_and_a_slow_answer_are_told_apart() -> None:
+    url = URL("http://10.0.0.1/x?sig=canary")
+    missing = aiohttp.ClientConnectorDNSError(ConnectionKey("10", 80, False, True, None, None, None), OSError())
+    resolving = transport_trouble(missing, "GET /x", url)
+    connecting = transport_trouble(aiohttp.ConnectionTimeoutError(), "GET /x", url, hint="h")
+    reading = transport_trouble(aiohttp.SocketTimeoutError(), "GET /x", url, hint="h")
+    assert isinstance(resolving, Transient)
+    assert isinstance(connecting, Transient)
+    assert isinstance(reading, Transient)
+    assert resolving.final.message == "GET /x: 10.0.0.1:80 could not be reached: its name cannot be resolved"
+    assert connecting.final.message == "GET /x: 10.0.0.1:80 could not be reached: no answer in time"
+    assert reading.final.message == "GET /x: 10.0.0.1:80 did not answer in time"
+    assert (connecting.final.hint, reading.final.hint) == ("h", "")
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 410])

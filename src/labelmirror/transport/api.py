@@ -1,5 +1,6 @@
 """The API of one server: JSON in and out, with its key, through its pacer, to its origin and nowhere else."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -84,20 +85,37 @@ class Retries:
             await self.clock.sleep(wait_s)
 
 
-def transport_trouble(error: Exception, where: str) -> Exception:
-    """What an error of the HTTP library means for a read.
+def transport_trouble(error: Exception, where: str, url: URL, *, hint: str = "") -> Exception:
+    """What an error of the HTTP library means for a read from the host of `url`.
 
-    Their own text is not repeated, and they are not chained: they hold URLs with queries and headers with keys.
+    `hint` is for a host that was not reached. The library's own text is not repeated, and its errors are not chained:
+    they hold URLs with queries and headers with keys.
     """
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        return Unavailable(f"{where}: the server's certificate is not accepted")
-    if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL):
-        return ProtocolError(f"{where} answered with something that is no HTTP")
-    reason = "did not answer in time" if isinstance(error, TimeoutError) else "broke off"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = "could not be reached"
-    return Transient(Unavailable(f"{where} {reason}"))
+    host = f"{url.host_subcomponent}:{url.port}"
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return Unavailable(f"{where}: the certificate of {host} is not accepted", hint=hint)
+        case aiohttp.ClientConnectorSSLError():
+            return Unavailable(f"{where}: {host} was reached, and does not speak TLS (https)", hint=hint)
+        case aiohttp.ClientResponseError() | aiohttp.InvalidURL():
+            return ProtocolError(f"{where} answered with something that is no HTTP")
+        case aiohttp.ClientConnectorDNSError():
+            reason = "its name cannot be resolved"
+        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
+            reason = "it refuses the connection"
+        case aiohttp.ClientConnectorError(os_error=OSError(errno=int(number))):
+            reason = os.strerror(number)
+        case aiohttp.ConnectionTimeoutError():
+            reason = "no answer in time"
+        case TimeoutError():
+            return Transient(Unavailable(f"{where}: {host} did not answer in time"))
+        case _:
+            return Transient(Unavailable(f"{where} broke off"))
+    return Transient(Unavailable(f"{where}: {host} could not be reached: {reason}", hint=hint))
 
+
+#: What to do about a server that was not reached.
+WRONG_URL = "Check the `url` of the server in the configuration, and the network."
 
 #: Headers whose value is a key.
 SECRET_HEADERS = ("X-API-Key", "Authorization")
@@ -220,7 +238,7 @@ class Api:
             try:
                 data = await self._body(response, where)
             except TRANSPORT_ERRORS as error:
-                raise transport_trouble(error, where) from None
+                raise transport_trouble(error, where, self.origin, hint=WRONG_URL) from None
         return await self._parsed(data, where)
 
     async def _write(
@@ -243,7 +261,7 @@ class Api:
                 data = await self._body(response, where)
         except TRANSPORT_ERRORS as error:
             if isinstance(error, aiohttp.ClientConnectorError):
-                raise transport_trouble(error, where) from None
+                raise transport_trouble(error, where, self.origin, hint=WRONG_URL) from None
             raise OutcomeUnknown(f"{where}: the answer was lost") from None
         if not data:
             return None
@@ -273,7 +291,7 @@ class Api:
             except TRANSPORT_ERRORS as error:
                 if not follow:
                     raise
-                raise transport_trouble(error, where) from None
+                raise transport_trouble(error, where, self.origin, hint=WRONG_URL) from None
             if response.status == 429 and limited < LIMITED_TRIES:
                 limited += 1
                 response.close()

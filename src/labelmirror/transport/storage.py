@@ -87,7 +87,7 @@ class Storage:
             if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, AddressRefused):
                 raise UnsafeLink(f"{where}: {error.os_error.strerror}") from None
             slot.done(Load.FAILED, clock.monotonic_s() - sent_s)
-            raise transport_trouble(error, where) from None
+            raise transport_trouble(error, where, url) from None
         failed = response.status in {408, 429} or response.status >= 500
         slot.done(Load.FAILED if failed else Load.SERVED, clock.monotonic_s() - sent_s)
         return response
