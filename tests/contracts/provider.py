@@ -110,6 +110,13 @@ class ProviderContract(ABC):
                 await stage.provider.dataset(DatasetRef(name=stage.ref.name + "x"))
             assert stage.ref.name in unknown.value.message + unknown.value.hint
 
+    async def test_a_name_that_is_like_no_other_is_told_with_the_names_there_are(self) -> None:
+        async with self.stage() as stage:
+            assert stage.ref.name is not None
+            with pytest.raises(UnknownDataset) as unknown:
+                await stage.provider.dataset(DatasetRef(name="0123456789"))
+            assert stage.ref.name in unknown.value.message + unknown.value.hint
+
     async def test_a_dataset_is_found_by_its_id_too(self) -> None:
         async with self.stage() as stage:
             by_name = await stage.provider.dataset(stage.ref)

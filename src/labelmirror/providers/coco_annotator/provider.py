@@ -1,14 +1,13 @@
 """The Provider of COCO Annotator: what is asked of which route, for as few requests as a server without signs allows."""
 
 import base64
-import difflib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import anyio
 
-from labelmirror.errors import ConfigError, InvalidDocument, NotFound, UnknownDataset
+from labelmirror.errors import ConfigError, InvalidDocument, NotFound
 from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.pacing import Priority
 from labelmirror.model.remote import (
@@ -35,6 +34,7 @@ from labelmirror.providers.coco_annotator.reading import Opened, SingleReads, op
 from labelmirror.providers.coco_annotator.saving import Saves
 from labelmirror.providers.coco_annotator.settings import CocoAnnotatorSettings
 from labelmirror.providers.coco_annotator.whole import PAGE, WholeRead, WholeRules
+from labelmirror.providers.datasets import unknown_dataset
 from labelmirror.providers.secrets import Secret
 from labelmirror.transport.api import PARSE_ASIDE_BYTES, ApiRules
 from labelmirror.transport.body import BodyRules
@@ -123,9 +123,7 @@ class CocoAnnotatorProvider:
         for dataset in held:
             if (dataset.name == ref.name) if ref.name is not None else (dataset.id == ref.id):
                 return dataset
-        near = difflib.get_close_matches(ref.name or "", sorted(dataset.name for dataset in held), n=3, cutoff=0.5)
-        hint = f"The nearest names are: {', '.join(near)}." if near else f"This user sees {len(held)} datasets."
-        raise UnknownDataset(f"the server has no dataset {ref}", hint=hint)
+        raise unknown_dataset(ref, (dataset.name for dataset in held))
 
     # --- images ----------------------------------------------------------------------------------------------------
 

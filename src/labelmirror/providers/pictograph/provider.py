@@ -1,13 +1,12 @@
 """The Provider of Pictograph: what is asked of which route, in the generation that the server speaks."""
 
-import difflib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 import anyio
 
-from labelmirror.errors import ConfigError, InvalidDocument, NotFound, ProtocolError, Rejected, UnknownDataset
+from labelmirror.errors import ConfigError, InvalidDocument, NotFound, ProtocolError, Rejected
 from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.remote import (
     Capabilities,
@@ -26,6 +25,7 @@ from labelmirror.model.saving import Save, SaveResult
 from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import DocumentFormat, ImageSource, PageSink, ProviderMemory
 from labelmirror.providers import answers
+from labelmirror.providers.datasets import unknown_dataset
 from labelmirror.providers.pictograph import convert, listing, probe, schema, wire
 from labelmirror.providers.pictograph.archive import ArchiveRules, documents
 from labelmirror.providers.pictograph.dialect import (
@@ -183,7 +183,7 @@ class PictographProvider:
         held = await self._all_datasets(dialect)
         meant = [found for found in held if _is_meant(found, ref)]
         if not meant:
-            raise _unknown(ref, held)
+            raise unknown_dataset(ref, (dataset.name for dataset in held))
         if request is not None:
             raise ProtocolError(f"GET {request.path} did not answer with a dataset that the list of datasets has")
         return meant[0]
@@ -335,13 +335,6 @@ def _may_export(dialect: Dialect, dataset: Dataset) -> bool:
 
 def _is_meant(dataset: Dataset, ref: DatasetRef) -> bool:
     return dataset.name == ref.name if ref.name is not None else dataset.id == ref.id
-
-
-def _unknown(ref: DatasetRef, held: Sequence[Dataset]) -> UnknownDataset:
-    names = sorted(dataset.name for dataset in held)
-    near = difflib.get_close_matches(ref.name or "", names, n=3, cutoff=0.5)
-    hint = f"The nearest names are: {', '.join(near)}." if near else f"This key sees {len(names)} datasets."
-    return UnknownDataset(f"the server has no dataset {ref}", hint=hint)
 
 
 def _has_more(answer: object, where: str) -> bool | None:

@@ -1,6 +1,5 @@
 """Datasets with their annotation sets, and whether anything in them changed: a few requests, while nothing did."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -12,6 +11,7 @@ from labelmirror.model.pacing import Priority
 from labelmirror.model.remote import Dataset
 from labelmirror.ports.provider import ProviderMemory
 from labelmirror.providers import answers
+from labelmirror.providers.datasets import unknown_dataset
 from labelmirror.providers.remo import convert, routes, wire
 from labelmirror.providers.remo.session import Session
 from labelmirror.transport.parallel import in_parallel
@@ -118,7 +118,4 @@ def _unknown(ref: DatasetRef, meant: Sequence[JsonObject], rows: Sequence[JsonOb
     if meant:
         ids = ", ".join(sorted(str(row["id"]) for row in meant))
         return UnknownDataset(f"the server has {len(meant)} datasets {ref}", hint=f"Name one by its id: {ids}.")
-    names = sorted(str(row["name"]) for row in rows)
-    near = difflib.get_close_matches(ref.name or "", names, n=3, cutoff=0.5)
-    hint = f"The nearest names are: {', '.join(near)}." if near else f"The server has {len(names)} datasets."
-    return UnknownDataset(f"the server has no dataset {ref}", hint=hint)
+    return unknown_dataset(ref, (str(row["name"]) for row in rows))
