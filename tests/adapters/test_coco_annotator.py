@@ -231,6 +231,7 @@ async def test_a_wrong_password_is_told_as_such_and_is_no_absence() -> None:
             with pytest.raises(KeyRefused) as refused:
                 await provider.datasets()
             assert "wrong" not in refused.value.message
+            assert "password" in refused.value.hint
         async with coco_provider_on(standin) as provider:
             dataset = await provider.dataset(HARBOUR)
             standin.world_as(CocoWorld).users["admin"].password = "new"

@@ -36,6 +36,7 @@ async def test_all_is_well_and_everything_was_looked_at(tmp_path: Path) -> None:
     assert str(tmp_path / "ledger.db") in found["ledger"]["detail"]
     assert "process" in found["mirror.harbour.lock"]["detail"]
     assert found["server.acme.generation"]["detail"].startswith("g2")
+    assert "a push re-reads and reads back" in found["server.acme.generation"]["detail"]
     assert "of 5000 requests left" in found["server.acme.quota"]["detail"]
     assert "6 images" in found["mirror.harbour.dataset"]["detail"]
 

@@ -24,7 +24,7 @@ CLOCK_OFF_MAX_S: Final = 120.0
 
 _SAFETY: Final = {
     2: "a push writes single annotations",
-    1: "a push re-reads, counts and reads back; another save within one request can still be lost",
+    1: "a push re-reads and reads back; another save within one request can still be lost",
     0: "a push can overwrite another save unseen",
 }
 

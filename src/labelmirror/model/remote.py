@@ -169,7 +169,7 @@ class ChangeSignal(Enum):
 class Capabilities:
     """What a provider can do, as values that planning asks instead of asking which server it is.
 
-    `safety_level`: 2 per-annotation writes, 1 re-read, count and read-back, 0 neither. `listing_page` is the number of
+    `safety_level`: 2 per-annotation writes, 1 re-read and read-back, 0 neither. `listing_page` is the number of
     rows that the cheapest listing returns in one answer. `image_batch` is how many images one request for links serves
     (0: no links, one request each); `save_batch` how many documents one request saves. `atomic_saves` says that a save of
     one document is done in one step or not at all.

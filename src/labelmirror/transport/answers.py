@@ -22,6 +22,8 @@ from labelmirror.model.document import JsonValue
 #: A server's sentence is repeated up to this many characters.
 SENTENCE_MAX = 300
 
+_CHECK_LOGIN = "Check the key, or the user and the password, in the configuration: it may be wrong or expired."
+
 #: Statuses of which a second try of a read may be answered better.
 TRANSIENT = frozenset({408, 500, 502, 503, 504})
 
@@ -60,7 +62,7 @@ def failure(status: int, body: bytes, *, where: str, write: bool = False, retry_
     message = f"{where} answered {status}" + (f": {said}" if said else "")
     match status:
         case 401:
-            return KeyRefused(message, hint="Check that the key is right and not expired.", status=status)
+            return KeyRefused(message, hint=_CHECK_LOGIN, status=status)
         case 402:
             return Rejected(message, status=status)
         case 403:
