@@ -97,6 +97,10 @@ class MemoryTree:
 
     # --- the port ------------------------------------------------------------------------------------------------------
 
+    @property
+    def root(self) -> str:
+        return "memory"
+
     async def marker(self) -> Marker | None:
         return self.held.marker
 

@@ -116,6 +116,8 @@ async def test_4_when_the_directory_is_not_the_one_that_was_mirrored(tmp_path: P
         spent = len(here.standin.requests)
         answer = await here.json("sync", "harbour", exit_code=4)
         assert answer["error"]["code"] == "marker"
+        assert str(here.mirror) in answer["error"]["message"]
+        assert "`path` of [datasets.harbour]" in answer["error"]["hint"]
         assert len(here.standin.requests) == spent
         (mirror,) = (await here.json("status", "harbour"))["mirrors"]
         assert (mirror["state"], mirror["error"]["code"]) == ("failed", "marker")

@@ -18,9 +18,10 @@ async def check_marker(mirror: LocalMirror, *, claim: bool = True) -> None:
     if marker is None:
         if known:
             raise MarkerMismatch(
-                f"{mirror.name}: the mirror's directory has no marker, though it was mirrored before",
-                hint="Is its disk mounted? If the directory was removed on purpose, remove it whole "
-                "and run: labelmirror repair " + mirror.name,
+                f"{mirror.name}: {mirror.tree.root} has no marker, though the mirror was there before",
+                hint=f"Is its disk mounted? If the directory was moved or renamed, let `path` of [datasets.{mirror.name}] "
+                "say where it is now. If it was removed on purpose, remove it whole and run: labelmirror repair "
+                + mirror.name,
             )
         if claim:
             await mirror.tree.write_marker(Marker(facts.store_id, mirror.name))
@@ -33,8 +34,8 @@ async def check_marker(mirror: LocalMirror, *, claim: bool = True) -> None:
         return
     if known:
         raise MarkerMismatch(
-            f"{mirror.name}: the directory belongs to another store ({marker.mirror} {marker.store_id[:8]})",
-            hint="Give each mirror a path of its own, or put the right directory back.",
+            f"{mirror.name}: {mirror.tree.root} belongs to another store ({marker.mirror} {marker.store_id[:8]})",
+            hint=f"Let `path` of [datasets.{mirror.name}] name a directory of its own, or put the right one back.",
         )
     raise StateDamaged(
         f"{mirror.name}: the directory was mirrored before, but the state knows nothing of it",

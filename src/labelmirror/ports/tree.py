@@ -95,6 +95,11 @@ class HashedFile:
 class WorkingTree(Protocol):
     """The working directory of one mirror. Raises DiskError when the disk is full, read-only or failing."""
 
+    @property
+    def root(self) -> str:
+        """Where it lies, for messages to a person."""
+        ...
+
     async def marker(self) -> Marker | None:
         """The marker, None if there is none. Raises MarkerMismatch when it cannot be read."""
         ...

@@ -42,6 +42,10 @@ class DirectoryTree:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    @property
+    def root(self) -> str:
+        return str(self._root)
+
     async def marker(self) -> Marker | None:
         return await self._run(self._marker)
 
