@@ -58,7 +58,7 @@ async def test_sync_answers_in_the_published_shape(tmp_path: Path) -> None:
         "refused",
     }
     assert mirror["images"].keys() == {"total", "pulled", "bytes", "retired"}
-    assert mirror["documents"].keys() == {"pulled", "pushed", "merged", "adopted", "held", "retired"}
+    assert mirror["documents"].keys() == {"pulled", "pushed", "merged", "adopted", "held", "retired", "ahead"}
     assert mirror["requests"].keys() == {"api", "storage", "limited"}
     assert mirror["refused"] is None
 
@@ -76,6 +76,7 @@ async def test_plan_and_dry_run_say_the_same_and_change_nothing_in_the_mirror(tm
             "merge": 0,
             "hold": 0,
             "retire": 0,
+            "ahead": 0,
         }
         assert planned["forecast"].keys() == {"requests", "bytes", "window_remaining", "fits", "eta_s"}
         assert {"id", "set", "document_path", "action"} <= planned["items"][0].keys()

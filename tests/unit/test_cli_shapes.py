@@ -52,7 +52,7 @@ def test_a_run() -> None:
         "run": "20260101T000000.000000Z",
         "outcome": "held",
         "images": {"total": 100, "pulled": 3, "bytes": 123, "retired": 1},
-        "documents": {"pulled": 5, "pushed": 0, "merged": 0, "adopted": 0, "held": 1, "retired": 0},
+        "documents": {"pulled": 5, "pushed": 0, "merged": 0, "adopted": 0, "held": 1, "retired": 0, "ahead": 0},
         "failed": [
             {
                 "id": "1",
@@ -93,7 +93,7 @@ def test_a_plan() -> None:
     report = PlanReport("street", 1, 1, items=items, forecast=Forecast(2, 123, None, True, None), requests_spent=9)
     assert plain(shapes.plan_shape(report)) == {
         "name": "street",
-        "actions": {"pull_images": 1, "pull_documents": 1, "push": 0, "merge": 0, "hold": 0, "retire": 0},
+        "actions": {"pull_images": 1, "pull_documents": 1, "push": 0, "merge": 0, "hold": 0, "retire": 0, "ahead": 0},
         "forecast": {"requests": 2, "bytes": 123, "window_remaining": None, "fits": True, "eta_s": None},
         "strategy": "listing",
         "items": [
@@ -163,6 +163,14 @@ def test_a_status_tells_of_the_refusal_that_the_newest_run_met_and_of_the_consen
     text = shown(telling.standings([telling.Told(refused, "a", 1, None)], with_images=False))
     assert f"street: the sync at 1970-01-02T00:00:00Z was refused: {REFUSAL.message}" in text
     assert "in_step" not in text
+
+
+def test_edits_that_are_not_sent_are_told_with_what_would_send_them() -> None:
+    text = shown(telling.runs([MirrorReport("street", documents=DocumentCounts(ahead=1))]))
+    assert "street: 1 document edited here, kept and not sent; push = true in [datasets.street] sends it" in text
+    text = shown(telling.plans([PlanReport("street", ahead=2)], following="labelmirror sync"))
+    assert "street: 2 documents edited here, kept and not sent; push = true in [datasets.street] sends them" in text
+    assert "nothing to do" in text
 
 
 def test_a_check_of_files() -> None:

@@ -202,6 +202,18 @@ async def test_an_edit_here_is_kept_and_no_trouble() -> None:
     assert bench.tree.files()[bench.document(1)] == data
 
 
+async def test_edits_that_a_mirror_keeps_to_itself_are_counted_by_a_plan_and_by_a_run() -> None:
+    bench = await mirrored(5)
+    bench.edit(1, [CAR])
+    bench.edit(2, [CAR])
+    planned = await bench.plan()
+    assert (planned.ahead, planned.push, planned.items) == (2, 0, [])
+    assert [(await bench.sync()).documents.ahead for _ in range(2)] == [2, 2]
+    bench.policy = MirrorPolicy(push=True)
+    report = await bench.sync()
+    assert (report.documents.ahead, report.documents.pushed) == (0, 2)
+
+
 async def test_an_edit_on_both_sides_is_held_with_both_versions_untouched() -> None:
     bench = await mirrored(3)
     data = bench.edit(1, [CAR])

@@ -57,6 +57,7 @@ def run_shape(report: MirrorReport) -> JsonObject:
             "adopted": documents.adopted,
             "held": documents.held,
             "retired": documents.retired,
+            "ahead": documents.ahead,
         },
         "failed": failed_shapes(report.troubles),
         "held": [
@@ -107,6 +108,7 @@ def plan_shape(report: PlanReport) -> JsonObject:
             "merge": report.merge,
             "hold": report.hold,
             "retire": report.retire,
+            "ahead": report.ahead,
         },
         "forecast": None if report.forecast is None else _forecast_shape(report.forecast),
         "strategy": report.strategy,

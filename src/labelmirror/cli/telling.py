@@ -83,7 +83,7 @@ def runs(reports: Sequence[MirrorReport]) -> RenderableType:
         )
         for report in reports
     ]
-    lines = [line for report in reports for line in _problems(report)]
+    lines = [line for report in reports for line in (*_problems(report), *_ahead(report.name, report.documents.ahead))]
     return answer(table(columns, rows), lines, _next_of_runs(reports))
 
 
@@ -132,6 +132,7 @@ def plans(reports: Sequence[PlanReport], *, following: str) -> RenderableType:
     if hidden:
         parts.append(Text(f"and {hidden} more; --json has all"))
     next_line = f"next: {following}" if items or lines else "nothing to do"
+    lines += [line for report in reports for line in _ahead(report.name, report.ahead)]
     return answer(Group(*parts), lines, "" if any(report.error for report in reports) else next_line)
 
 
@@ -310,6 +311,14 @@ def _troubles(mirror: str, troubles: Sequence[Trouble]) -> Iterable[str]:
         for item in failed[:SHOWN]
     )
     yield from _more(len(failed))
+
+
+def _ahead(mirror: str, count: int) -> Sequence[str]:
+    """That edits stay here, and what would send them."""
+    if not count:
+        return []
+    counted, them = ("1 document", "it") if count == 1 else (f"{count} documents", "them")
+    return [f"{mirror}: {counted} edited here, kept and not sent; push = true in [datasets.{mirror}] sends {them}"]
 
 
 def _more(count: int) -> Sequence[str]:

@@ -87,6 +87,7 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     tally = seen.tally if seen.tally is not None else await _tally(mirror, seen)
     report.refused = check(tally, options.consent)
     report.images.total = tally.selected_images
+    report.documents.ahead = _ahead(tally, mirror.policy)
     untidy = await _will_be_untidy(mirror, tally)
     if mirror.policy.push and tally.concerns_edits:
         if report.refused is None and options.directions.pushes:
@@ -232,3 +233,9 @@ def _count(report: PlanReport, tally: Tally, policy: MirrorPolicy, directions: D
         report.push = outcomes[Outcome.PUSH]
         report.merge = outcomes[Outcome.MERGE]
     report.hold = outcomes[Outcome.HOLD]
+    report.ahead = _ahead(tally, policy)
+
+
+def _ahead(tally: Tally, policy: MirrorPolicy) -> int:
+    """The edits that a mirror keeps to itself."""
+    return 0 if policy.push else tally.outcomes[Outcome.PUSH]

@@ -43,7 +43,7 @@ class ImageCounts:
 
 @dataclass(slots=True)
 class DocumentCounts:
-    """What a run did with documents."""
+    """What a run did with documents. `ahead` are edited here and kept, because the mirror does not push."""
 
     pulled: int = 0
     pushed: int = 0
@@ -51,6 +51,7 @@ class DocumentCounts:
     adopted: int = 0
     held: int = 0
     retired: int = 0
+    ahead: int = 0
 
 
 @dataclass(slots=True)
@@ -85,7 +86,10 @@ class MirrorReport:
 
 @dataclass(slots=True)
 class PlanReport:
-    """What a run would do with one mirror. `items` are in the order of their keys; `reading` names the ways used to look."""
+    """What a run would do with one mirror. `items` are in the order of their keys; `strategy` names the ways used to look.
+
+    `ahead` documents are edited here, and would be kept without being sent, because the mirror does not push.
+    """
 
     name: str
     pull_images: int = 0
@@ -94,6 +98,7 @@ class PlanReport:
     merge: int = 0
     hold: int = 0
     retire: int = 0
+    ahead: int = 0
     items: list[PlanItem] = field(default_factory=list)
     forecast: Forecast | None = None
     strategy: str = "listing"
