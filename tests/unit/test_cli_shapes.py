@@ -173,6 +173,18 @@ def test_edits_that_are_not_sent_are_told_with_what_would_send_them() -> None:
     assert "nothing to do" in text
 
 
+def test_a_bad_document_is_to_be_mended_before_anything_else() -> None:
+    bad = Failed("1", "", "images/a.jpg", Stage.VALIDATE, "invalid_document", "no such class")
+    failed = MirrorReport("street", outcome=MirrorOutcome.PARTIAL, troubles=[bad])
+    assert "next: mend the documents named above, then labelmirror sync" in shown(telling.runs([failed]))
+    invalid = PlanItem(DocumentKey("1"), "annotations/a.jpg.json", "invalid", waits=True)
+    push = PlanItem(DocumentKey("2"), "annotations/b.jpg.json", "push")
+    plans = [PlanReport("street", items=items, troubles=[bad]) for items in ([invalid], [invalid, push])]
+    nothing, some = (shown(telling.plans([report], following="labelmirror apply p")) for report in plans)
+    assert "next: mend the documents named above, and plan again" in nothing
+    assert "next: labelmirror apply p; the documents named above stay as they are until they are mended" in some
+
+
 def test_a_check_of_files() -> None:
     reports = [VerifyReport("a", 3, [Damage("images/x.jpg", "size", True)]), VerifyReport("b", 4, error=ERROR)]
     assert plain(shapes.verify_shape(reports)) == {

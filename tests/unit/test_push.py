@@ -145,6 +145,22 @@ async def test_an_invalid_document_is_not_sent_and_stops_no_other() -> None:
     assert len(on_server(bench, 1)) == 3
 
 
+async def test_a_plan_names_what_the_push_will_not_take_in_the_same_words_and_promises_nothing_of_it() -> None:
+    bench = await mirrored()
+    bench.edit(1, [{"id": "a", "name": "car"}, {"id": "a", "name": "car"}])
+    bench.tree.edit(bench.document(2), b"{")
+    add_here(bench, 3)
+    planned = await bench.plan()
+    assert [(item.key.image, item.action, item.waits) for item in planned.items] == [
+        ("001", "invalid", True),
+        ("002", "invalid", True),
+        ("003", "push", False),
+    ]
+    assert (planned.push, len(planned.troubles)) == (1, 2)
+    said = (await bench.sync()).troubles
+    assert sorted(map(str, said)) == sorted(map(str, planned.troubles))
+
+
 async def test_a_document_that_shrinks_is_held_until_a_person_takes_it() -> None:
     bench = await mirrored(annotations=30)
     bench.edit(1, server(bench).annotations[:5])

@@ -18,6 +18,7 @@ from labelmirror.engine.export import Exported
 from labelmirror.engine.snapshots import Judged
 from labelmirror.engine.status import MirrorStanding, Standing
 from labelmirror.engine.verify import VerifyReport
+from labelmirror.errors import InvalidDocument
 from labelmirror.model.report import MirrorOutcome, MirrorReport, PlanReport, RunError
 from labelmirror.model.snapshot import Snapshot, Swept
 from labelmirror.model.trouble import Failed, Held, HoldReason, Trouble
@@ -131,7 +132,7 @@ def plans(reports: Sequence[PlanReport], *, following: str) -> RenderableType:
         parts += [Text(""), table(("mirror", "action", "path"), items)]
     if hidden:
         parts.append(Text(f"and {hidden} more; --json has all"))
-    next_line = f"next: {following}" if items or lines else "nothing to do"
+    next_line = _next_of_plans(reports, following) if items or lines else "nothing to do"
     lines += [line for report in reports for line in _ahead(report.name, report.ahead)]
     return answer(Group(*parts), lines, "" if any(report.error for report in reports) else next_line)
 
@@ -333,8 +334,24 @@ def _next_of_runs(reports: Sequence[MirrorReport]) -> str:
     if MirrorOutcome.HELD in outcomes:
         return "next: labelmirror conflicts list. What is held stays as it is on both sides until you decide."
     if outcomes & {MirrorOutcome.PARTIAL, MirrorOutcome.STOPPED}:
+        if any(_invalid(report.troubles) for report in reports):
+            return "next: mend the documents named above, then labelmirror sync; it does only what is left"
         return "next: labelmirror sync; it does only what is left"
     return ""
+
+
+def _next_of_plans(reports: Sequence[PlanReport], following: str) -> str:
+    """What carries plans out, unless nothing but bad documents is left in them."""
+    if not any(_invalid(report.troubles) for report in reports):
+        return f"next: {following}"
+    if all(item.waits for report in reports for item in report.items):
+        return "next: mend the documents named above, and plan again"
+    return f"next: {following}; the documents named above stay as they are until they are mended"
+
+
+def _invalid(troubles: Sequence[Trouble]) -> bool:
+    """Whether a person has to mend a document."""
+    return any(isinstance(trouble, Failed) and trouble.code == InvalidDocument.code for trouble in troubles)
 
 
 def _pushed(pushed: int, merged: int) -> str:

@@ -11,9 +11,9 @@ import anyio
 from labelmirror.engine.agreed import refuse_outdated, still_troubled
 from labelmirror.engine.look import Seen, look
 from labelmirror.engine.marker import check_marker
-from labelmirror.engine.mirror import Mirror, Run, image_path
-from labelmirror.engine.pull import pull_documents, report_documents
-from labelmirror.engine.push import Pushing
+from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, PAGE, Mirror, Run, image_path
+from labelmirror.engine.pull import pull_documents, report_documents, report_invalid
+from labelmirror.engine.push import Pushing, may_be_saved
 from labelmirror.engine.retire import retire
 from labelmirror.engine.rows import document_pages, image_pages
 from labelmirror.engine.runs import new_run, outcome_of, record_troubles, run_error, stoppable
@@ -25,6 +25,7 @@ from labelmirror.errors import (
 from labelmirror.model.actions import Agreed, ImageAction
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Consent, Directions, MirrorPolicy
+from labelmirror.model.remote import Dataset
 from labelmirror.model.report import MirrorReport, PlanReport, Window
 from labelmirror.model.rows import MirrorFacts
 from labelmirror.model.trouble import Held, Stage
@@ -35,6 +36,10 @@ from labelmirror.planning.strategy import forecast
 
 #: Failures here mean that the server may not have been seen whole; a document that a person broke says nothing of that.
 SERVER_STAGES = frozenset({Stage.LIST, Stage.PULL})
+
+
+#: Lines of a plan about a working document that may not be sendable, or is known not to be.
+_JUDGED = frozenset({Outcome.PUSH.value, Outcome.MERGE.value, Outcome.INVALID.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +186,7 @@ async def plan(mirror: Mirror, options: CycleOptions) -> PlanReport:
         seen = await look(run, full_check=options.full_check, move_files=False, finish_saves=False)
         report.store_id = (await mirror.state.facts()).store_id
         tally = await _tally(mirror, seen, report, options.directions)
+        await _judge(run, seen.dataset, report)
         report.refused = check(tally, options.consent)
         report.strategy = "+".join(("listing", *seen.ways))
         report.forecast = forecast(
@@ -196,6 +202,30 @@ async def plan(mirror: Mirror, options: CycleOptions) -> PlanReport:
     report.troubles = run.troubles
     report.requests_spent = mirror.provider.traffic().since(before).api
     return report
+
+
+async def _judge(run: Run, dataset: Dataset, report: PlanReport) -> None:
+    """Tell of documents that cannot be saved as they are, as a run does that meets them: they are not pushed."""
+    mirror = run.mirror
+    asked = [index for index, item in enumerate(report.items) if item.action in _JUDGED]
+    for start in range(0, len(asked), PAGE):
+        page = {report.items[index].key: index for index in asked[start : start + PAGE]}
+        for row in await mirror.state.rows_of_images(sorted({key.image for key in page})):
+            if row.key not in page:
+                continue
+            index = page[row.key]
+            item = report.items[index]
+            if item.action == Outcome.INVALID.value:
+                report_invalid(run, row)
+                continue
+            read = await mirror.tree.read(row.path, limit_bytes=DOCUMENT_LIMIT_BYTES)
+            if read is None or await may_be_saved(run, dataset, row, read[0]):
+                continue
+            report.items[index] = replace(item, action=Outcome.INVALID.value, waits=True)
+            if item.action == Outcome.PUSH.value:
+                report.push -= 1
+            else:
+                report.merge -= 1
 
 
 async def _tally(

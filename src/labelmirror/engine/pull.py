@@ -53,9 +53,15 @@ def _report(run: Run, plans: Sequence[DocumentPlan], counts: DocumentCounts) -> 
         if plan.verdict.reason is not None:
             counts.held += 1
             run.troubles.append(Held(row.key.image, row.key.set, image_path(row.place), plan.verdict.reason))
-        elif plan.outcome is Outcome.INVALID and row.local is not None:
-            message = f"{row.path}: {row.local.problem or 'unreadable'}"
-            run.fail(row.key, image_path(row.place), Stage.VALIDATE, InvalidDocument.code, message)
+        elif plan.outcome is Outcome.INVALID:
+            report_invalid(run, row)
+
+
+def report_invalid(run: Run, row: DocumentRow) -> None:
+    """Put a file that is no document on the list of failures, with the reason that the last scan found."""
+    problem = row.local.problem if row.local is not None else None
+    message = f"{row.path}: {problem or 'unreadable'}"
+    run.fail(row.key, image_path(row.place), Stage.VALIDATE, InvalidDocument.code, message)
 
 
 async def _settle(run: Run, plans: Sequence[DocumentPlan]) -> None:

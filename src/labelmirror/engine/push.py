@@ -184,11 +184,8 @@ class Pushing:
                     row.key, image_path(row.place), Stage.VALIDATE, "not_found", "there is no such file to take"
                 )
                 continue
-            problems = await mirror.provider.problems(self.dataset, row.key, read[0])
-            for problem in problems:
-                message = f"{row.path}: {problem.message}. {problem.hint}".removesuffix(". ")
-                self.run.fail(row.key, image_path(row.place), Stage.VALIDATE, problem.code, message)
-            if not problems and row.local is not None and read[1] == row.local.stat:
+            valid = await may_be_saved(self.run, self.dataset, row, read[0])
+            if valid and row.local is not None and read[1] == row.local.stat:
                 edits.append(_Edit(row, images[row.key.image], read[0], mirror.format.parse(read[0]), wish))
         return edits
 
@@ -479,6 +476,15 @@ class Pushing:
     def _placement(self, item: _Agreed) -> Placement:
         row = item.edit.row
         return Placement(row.path, item.data, row.local.stat if row.local is not None else None, self.run.id)
+
+
+async def may_be_saved(run: Run, dataset: Dataset, row: DocumentRow, data: bytes) -> bool:
+    """Whether the server can take this working document; what speaks against it is put on the list of failures."""
+    problems = await run.mirror.provider.problems(dataset, row.key, data)
+    for problem in problems:
+        message = f"{row.path}: {problem.message}. {problem.hint}".removesuffix(". ")
+        run.fail(row.key, image_path(row.place), Stage.VALIDATE, problem.code, message)
+    return not problems
 
 
 def _may_stand(result: SaveResult) -> bool:
