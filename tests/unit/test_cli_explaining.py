@@ -11,8 +11,9 @@ from rich.console import Console, RenderableType
 
 from labelmirror.cli import explaining, shapes
 from labelmirror.cli.options import moment_s
+from labelmirror.cli.output import table
 from labelmirror.cli.saves import Wanted
-from labelmirror.engine.compare import DocumentDiff, HeldDocument
+from labelmirror.engine.compare import AnnotationDiff, DocumentDiff, HeldDocument
 from labelmirror.engine.status import MirrorStanding
 from labelmirror.errors import UsageError
 from labelmirror.model.document import ContentId, Digest, JsonObject
@@ -20,11 +21,22 @@ from labelmirror.model.keys import DocumentKey
 from labelmirror.model.rows import MirrorFacts
 from labelmirror.model.saving import SaveOutcome, SaveRecord
 from labelmirror.model.trouble import Held, HoldReason
-from labelmirror.planning.merge import Difference
+from labelmirror.planning.merge import Difference, Sides
 
 PATH = "annotations/a/my boat.jpg.json"
 FOLDER = Path("/data/street")
-DIFF = DocumentDiff(DocumentKey("1", "set-7"), PATH, Difference(("n1",), (), ("c1", "c2")), None)
+DIFF = DocumentDiff(
+    DocumentKey("1", "set-7"),
+    PATH,
+    Difference(("n1",), (), ("c1", "c2")),
+    None,
+    (
+        AnnotationDiff(Sides("n1", None, {"name": "car"}, None), {"local": "car"}),
+        AnnotationDiff(Sides("c1", {"x": 1.5}, {"x": 2}, None), {"base": "boat", "local": "boat"}),
+        AnnotationDiff(Sides("c2", {"name": "boat"}, {"name": "ship"}, None), {"base": "boat", "local": "ship"}),
+    ),
+    has_base=True,
+)
 SAVE = SaveRecord(
     id="0123456789abcdef0123456789abcdef",
     run="20260101T000000.000000Z",
@@ -53,9 +65,9 @@ def plain(shape: JsonObject) -> object:
     return json.loads(json.dumps(shape))
 
 
-def shown(answer: RenderableType) -> str:
+def shown(answer: RenderableType, width: int = 500) -> str:
     file = io.StringIO()
-    Console(file=file, width=500, markup=False, highlight=False, emoji=False).print(answer)
+    Console(file=file, width=width, markup=False, highlight=False, emoji=False).print(answer, crop=False)
     return file.getvalue()
 
 
@@ -126,9 +138,50 @@ def test_the_list_of_what_is_held_leads_on() -> None:
 
 def test_differences_say_when_the_server_was_seen() -> None:
     text = shown(explaining.differences("street", [DIFF], 86_400.0))
-    assert "c1, c2" in text
+    for line in (PATH, "n1 (car): added here", "c1 (boat): changed here", "x      1.5   2", 'category  "boat"  "ship"'):
+        assert line in text
+    assert text.count('"ship"') == 1
+    assert "The server's version is not compared" in text
     assert "The server as it was seen at 1970-01-02T00:00:00Z" in text
     assert "The server was never looked at" in shown(explaining.differences("street", [], None))
+
+
+def test_a_clash_is_shown_with_the_values_of_all_sides() -> None:
+    sides = Sides("#1", {"box": {"x": 1}}, {"box": {"x": 2}}, {"box": {"x": 3}})
+    changed = Difference((), (), ("#1",))
+    annotations = (AnnotationDiff(sides, dict.fromkeys(("base", "local", "remote"), "boat")),)
+    diff = DocumentDiff(DocumentKey("1"), PATH, changed, changed, annotations, has_base=True)
+    text = shown(explaining.held_document("street", FOLDER, held(HoldReason.BOTH_EDITED), diff))
+    assert "#1 (boat): changed here, changed on the server\nfield  base  local  remote" in text
+    assert "box.x  1     2      3" in text
+
+
+def test_without_a_base_the_two_sides_are_compared_with_each_other() -> None:
+    added = Difference(("a", "b"), (), ())
+    annotations = (
+        AnnotationDiff(Sides("a", None, {"x": 2}, {"x": 3}), {}),
+        AnnotationDiff(Sides("b", None, None, {"x": 3}), {}),
+    )
+    diff = DocumentDiff(DocumentKey("1"), PATH, added, added, annotations, has_base=False)
+    text = shown(explaining.held_document("street", FOLDER, held(HoldReason.BOTH_ADDED), diff))
+    assert "a: not the same here and on the server\nfield  local  remote" in text
+    assert "b: only on the server" in text
+    assert "It is not known what both sides last agreed on" in text
+
+
+@pytest.mark.parametrize("width", [20, 80])
+def test_commands_and_paths_stay_whole_however_narrow_the_terminal(width: int) -> None:
+    folder = FOLDER / ("deep/" * 20)
+    lines = shown(explaining.held_document("street", folder, held(HoldReason.BOTH_EDITED), DIFF), width).splitlines()
+    assert {PATH, f"{folder}/{PATH}", f"labelmirror conflicts take local street '{PATH}'"} <= set(lines)
+    listed = shown(explaining.held_list([("street", held(HoldReason.BOTH_EDITED))]), width).splitlines()
+    assert {PATH, f"next: labelmirror conflicts show street '{PATH}'"} <= set(listed)
+
+
+def test_a_table_wider_than_the_terminal_becomes_blocks_of_lines() -> None:
+    made = table(("mirror", "outcome"), [("harbour", "stopped"), ("street", None)])
+    assert shown(made, 20) == "mirror   outcome\nharbour  stopped\nstreet   -      \n"
+    assert shown(made, 12) == "mirror   harbour\noutcome  stopped\n\nmirror   street\noutcome  -\n"
 
 
 def test_history_shows_what_undo_takes() -> None:

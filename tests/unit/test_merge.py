@@ -7,7 +7,7 @@ import pytest
 
 from labelmirror.model.document import JsonObject, digest_of
 from labelmirror.model.keyed import Keyed
-from labelmirror.planning.merge import Merged, difference, merge
+from labelmirror.planning.merge import Field, Merged, Sides, difference, differing, merge
 
 CASES = 100_000
 
@@ -106,9 +106,37 @@ def test_an_annotation_that_both_sides_changed_differently_clashes(
 
 def test_a_clash_names_the_fields_that_differ() -> None:
     (clash,) = merge([A0], [A1], [A2]).clashes
-    assert clash.fields == ("x",)
+    assert clash.fields == [Field("x", {"base": 0, "local": 1, "remote": 2})]
     (deleted,) = merge([A0], [], [A2]).clashes
-    assert deleted.fields == ()
+    assert deleted.fields == [Field("x", {"base": 0, "remote": 2})]
+
+
+def test_a_field_that_differs_is_named_as_deep_as_the_sides_are_alike() -> None:
+    sides = Sides(
+        "a",
+        {"box": {"x": 1, "y": 2}, "ring": [{"x": 1}, {"x": 2}], "path": [1], "same": True},
+        {"box": {"x": 5, "y": 2}, "ring": [{"x": 1}, {"x": 9}], "path": [1, 2], "same": True, "note": "mine"},
+        None,
+    )
+    assert sides.fields == [
+        Field("box.x", {"base": 1, "local": 5}),
+        Field("ring[1].x", {"base": 2, "local": 9}),
+        Field("path", {"base": [1], "local": [1, 2]}),
+        Field("note", {"local": "mine"}),
+    ]
+
+
+def test_sides_that_are_known_are_compared_with_each_other() -> None:
+    found = differing([A0, B0], [A1, B0], [A0, B0, C0])
+    assert found == [Sides("a", A0.value, A1.value, A0.value), Sides("c", None, None, C0.value)]
+    assert differing([A0, B0], None, [A0, B0]) == []
+    assert differing(None, [A0, B0], [A0, C0]) == [Sides("c", None, None, C0.value), Sides("b", None, B0.value, None)]
+
+
+def test_what_an_unchanged_side_spells_differently_is_no_difference() -> None:
+    spelt = Keyed("a", A0.digest, {**A0.value, "made_by": "server"})
+    (found,) = differing([A0], [A1], [spelt])
+    assert found.remote == A0.value
 
 
 def test_a_difference_lists_what_was_added_removed_and_changed() -> None:

@@ -14,6 +14,7 @@ from labelmirror.model.policy import Directions, MirrorPolicy, OnConflict
 from labelmirror.model.report import MirrorOutcome, MirrorReport
 from labelmirror.model.saving import Save, SaveOutcome, WishKind
 from labelmirror.model.trouble import Failed, Held, HoldReason
+from labelmirror.planning.merge import Field
 from support.memory_mirror import Bench, PatientClock
 from support.memory_provider import MemoryImage
 
@@ -241,6 +242,18 @@ async def test_a_difference_names_annotations_on_each_side() -> None:
     assert found.local is not None
     assert found.remote is not None
     assert (found.path, found.local.changed, found.remote.changed) == (bench.document(1), ("001-0",), ("001-0",))
+    (clash,) = found.annotations
+    assert clash.fields == [Field("x", {"base": 0, "local": 111, "remote": 222})]
+    assert set(clash.categories) == {"base", "local", "remote"}
+    assert found.has_base
+
+
+async def test_a_file_in_which_annotations_cannot_be_told_apart_is_not_compared() -> None:
+    bench = await mirrored()
+    add_here(bench, 1, MINE, MINE)
+    await bench.sync()
+    (found,) = await diff(bench.mirror)
+    assert (found.local, found.annotations) == (None, [])
 
 
 @pytest.mark.parametrize(("kind", "x"), [(WishKind.LOCAL, 111), (WishKind.REMOTE, 222), (WishKind.BASE, 0)])

@@ -3,6 +3,7 @@
 Pure: values in, something that rich prints out.
 """
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,16 +11,23 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from labelmirror.cli.output import printable, table
+from labelmirror.cli.output import printable, table, verbatim
 from labelmirror.cli.shapes import time_text
 from labelmirror.cli.telling import HELD_BECAUSE, SHOWN, answer
-from labelmirror.engine.compare import DocumentDiff, HeldDocument
+from labelmirror.engine.compare import AnnotationDiff, DocumentDiff, HeldDocument
 from labelmirror.engine.mirror import image_path
+from labelmirror.model.document import JsonValue
 from labelmirror.model.saving import SaveRecord
 from labelmirror.model.trouble import HoldReason
 
 #: A save's id is shown so long: enough to tell it from others, and `undo` takes it.
 ID_SHOWN = 12
+#: Of each annotation, so many fields are shown; the files have all.
+FIELDS_SHOWN = 8
+#: An id of a server fits; what is made from the content of an addition is longer, and cut.
+KEY_LENGTH_MAX = 40
+#: Longer values are cut, so that three of them fit a terminal.
+VALUE_LENGTH_MAX = 20
 
 _WHAT_HAPPENED: Mapping[HoldReason, str] = {
     HoldReason.BOTH_EDITED: (
@@ -56,7 +64,10 @@ _TAKING: Mapping[str, str] = {
 
 
 #: Why a side has no differences to show.
-_NOT_COMPARED: Mapping[str, str] = {"local": "missing, or no valid document", "remote": "not there, or not known"}
+_NOT_COMPARED: Mapping[str, str] = {
+    "local": "The local file is not compared: it is missing, or no valid document.",
+    "remote": "The server's version is not compared: it is not there, not known, or no valid document.",
+}
 
 
 def differences(mirror: str, entries: Sequence[DocumentDiff], seen_at_s: float | None) -> RenderableType:
@@ -65,40 +76,86 @@ def differences(mirror: str, entries: Sequence[DocumentDiff], seen_at_s: float |
     when = f"The server as it was seen at {seen}; --fresh looks again." if seen else "The server was never looked at."
     if not entries:
         return Group(Text(f"{printable(mirror)}: no document differs."), Text(when))
-    rows = [row for entry in entries[:SHOWN] for row in _difference_rows(entry)]
-    shown = table(("document", "side", "added", "removed", "changed"), rows)
-    more = [f"and {len(entries) - SHOWN} more; --json has all"] if len(entries) > SHOWN else []
-    return answer(shown, [*more, when], "")
+    shown = [part for entry in entries[:SHOWN] for part in (verbatim(entry.path), *_compared(entry), Text(""))]
+    more = [Text(f"and {len(entries) - SHOWN} more; --json has all")] if len(entries) > SHOWN else []
+    return Group(*shown, *more, Text(when))
 
 
-def _difference_rows(entry: DocumentDiff) -> Sequence[Sequence[object]]:
-    """A row for each side, with the annotations' keys."""
-    rows: list[Sequence[object]] = []
-    for side, found in (("local", entry.local), ("remote", entry.remote)):
-        if found is None:
-            rows.append((entry.path, side, _NOT_COMPARED[side], None, None))
-        else:
-            rows.append((entry.path, side, *(_keys(keys) for keys in (found.added, found.removed, found.changed))))
-    return rows
+def _compared(diff: DocumentDiff) -> Sequence[RenderableType]:
+    """Each annotation that differs, with the values that do."""
+    parts: list[RenderableType] = []
+    if not diff.has_base:
+        parts.append(Text("It is not known what both sides last agreed on: the two are compared with each other."))
+    parts += [Text(_NOT_COMPARED[side]) for side in ("local", "remote") if getattr(diff, side) is None]
+    sides = [side for side in ("local", "remote") if getattr(diff, side) is not None]
+    for each in diff.annotations[:SHOWN]:
+        parts += _annotation(each, ["base", *sides] if diff.has_base else sides)
+    if len(diff.annotations) > SHOWN:
+        parts.append(Text(f"and {len(diff.annotations) - SHOWN} more annotations; the files have all"))
+    return parts
 
 
-def _keys(keys: Sequence[str]) -> str | None:
-    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return ", ".join(keys[:SHOWN]) + more if keys else None
+def _annotation(diff: AnnotationDiff, sides: Sequence[str]) -> Sequence[RenderableType]:
+    """What happened to one annotation on these sides, and the fields in which they differ."""
+    key = diff.sides.key if len(diff.sides.key) <= KEY_LENGTH_MAX else f"{diff.sides.key[:ID_SHOWN]}…"
+    category = next((diff.categories[side] for side in sides if diff.categories.get(side)), None)
+    name = key if category is None else f"{key} ({category})"
+    title = Text(printable(f"{name}: {', '.join(_happened(diff, sides))}"), style="bold")
+    fields = diff.fields
+    if not fields:
+        return [title]
+    rows = [
+        (field.name, *(_value(field.values[side]) if side in field.values else None for side in sides))
+        for field in fields[:FIELDS_SHOWN]
+    ]
+    more = (
+        [Text(f"and {len(fields) - FIELDS_SHOWN} more fields; the files have all")]
+        if len(fields) > FIELDS_SHOWN
+        else []
+    )
+    return [title, table(("field", *sides), rows), *more]
+
+
+def _happened(diff: AnnotationDiff, sides: Sequence[str]) -> Sequence[str]:
+    base = diff.sides.base
+    values = {"local": diff.sides.local, "remote": diff.sides.remote}
+    where = {"local": "here", "remote": "on the server"}
+    there = [side for side in ("local", "remote") if values[side] is not None]
+    if "base" not in sides:
+        return [f"only {where[there[0]]}"] if len(there) == 1 else ["not the same here and on the server"]
+    said: list[str] = []
+    for side in ("local", "remote"):
+        if side in sides and values[side] != base:
+            happened = "added" if base is None else "deleted" if values[side] is None else "changed"
+            said.append(f"{happened} {where[side]}")
+    return said
+
+
+def _value(value: JsonValue) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) <= VALUE_LENGTH_MAX:
+        return text
+    return f"{len(value)} items" if isinstance(value, list) else f"{text[:VALUE_LENGTH_MAX]}…"
 
 
 def held_list(held: Sequence[tuple[str, HeldDocument]]) -> RenderableType:
     """The held documents of mirrors, each with its reason, and how to go on."""
     if not held:
         return Text("nothing is held")
-    rows = [
-        (mirror, entry.path, HELD_BECAUSE[entry.held.reason], entry.held.reason.value) for mirror, entry in held[:SHOWN]
-    ]
-    lines = [f"and {len(held) - SHOWN} more; --json has all"] if len(held) > SHOWN else []
-    lines.append("Neither side was touched; nothing is lost while you look.")
+    parts: list[RenderableType] = []
+    for mirror, entry in held[:SHOWN]:
+        reason = entry.held.reason
+        parts += [verbatim(entry.path), Text(printable(f"  {mirror}: {HELD_BECAUSE[reason]} ({reason.value})"))]
+    parts.append(Text(""))
+    if len(held) > SHOWN:
+        parts.append(Text(f"and {len(held) - SHOWN} more; --json has all"))
+    parts.append(Text("Neither side was touched; nothing is lost while you look."))
     mirror, first = held[0]
-    following = f"next: labelmirror conflicts show {shlex.quote(mirror)} {shlex.quote(first.path)}"
-    return answer(table(("mirror", "document", "what happened", "reason"), rows), lines, printable(following))
+    parts += [
+        Text(""),
+        verbatim(f"next: labelmirror conflicts show {shlex.quote(mirror)} {shlex.quote(first.path)}"),
+    ]
+    return Group(*parts)
 
 
 def held_document(mirror: str, folder: Path, entry: HeldDocument, diff: DocumentDiff | None) -> RenderableType:
@@ -110,29 +167,34 @@ def held_document(mirror: str, folder: Path, entry: HeldDocument, diff: Document
         "local": "your file",
         "remote": "what the server was seen to hold",
     }
-    files = [
-        (version, meanings[version], folder / path if path is not None else "there is none")
-        for version, path in versions.items()
-    ]
     parts: list[RenderableType] = [
-        Text(printable(f"{entry.path} is held: {HELD_BECAUSE[reason]} ({reason.value})."), style="bold"),
+        verbatim(entry.path),
+        Text(f"is held: {HELD_BECAUSE[reason]} ({reason.value}).", style="bold"),
         Text(_WHAT_HAPPENED[reason]),
         Text(""),
-        table(("version", "what it is", "file"), files),
     ]
+    for version, path in versions.items():
+        parts.append(Text(f"{version}, {meanings[version]}:{' there is none' if path is None else ''}"))
+        if path is not None:
+            parts.append(verbatim(str(folder / path)))
     if diff is not None:
-        rows = [row[1:] for row in _difference_rows(diff)]
-        parts += [Text(""), table(("against base", "added", "removed", "changed"), rows)]
+        parts += [Text(""), *_compared(diff)]
     named = [shlex.quote(mirror), shlex.quote(entry.path)]
     takes = [
-        (" ".join(("labelmirror conflicts take", version, *named)), meaning)
+        (f"{meaning}:", " ".join(("labelmirror conflicts take", version, *named)))
         for version, meaning in _TAKING.items()
         if versions[version] is not None and reason is not HoldReason.EDITED_AND_DELETED
     ]
     if takes:
-        parts += [Text(""), table(("to decide", "what it does"), takes)]
-        parts.append(Text("Or edit your file into what both sides shall hold, and take local."))
-        parts.append(Text(printable(f"Every save can be taken back: labelmirror history {named[0]} lists them.")))
+        parts += [Text(""), Text("To decide:", style="bold")]
+        for meaning, command in takes:
+            parts += [Text(meaning), verbatim(command)]
+        parts += [
+            Text(""),
+            Text("Or edit your file into what both sides shall hold, and take local."),
+            Text("Every save can be taken back; this lists them:"),
+            verbatim(f"labelmirror history {named[0]}"),
+        ]
     return Group(*parts)
 
 

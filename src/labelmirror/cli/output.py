@@ -5,14 +5,20 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from labelmirror.errors import DiskError, ExitCode, LabelmirrorError
 from labelmirror.model.document import JsonValue
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
+    from rich.text import Text
+
+
+#: More columns than any line has.
+_UNLIMITED = 10_000
 
 
 class OutputLost(DiskError):
@@ -39,11 +45,12 @@ def write_human(make: "Callable[[], RenderableType]") -> None:
     from rich.console import Console
 
     # A pipe has no width: a row stays on one line, for grep.
-    width = None if sys.stdout.isatty() else 10_000
+    width = None if sys.stdout.isatty() else _UNLIMITED
     console = Console(width=width, markup=False, highlight=False, emoji=False)
     # Rendered first: rich would end the program by itself when the reader has left.
     with console.capture() as rendered:
-        console.print(make())
+        # Not cropped: what must stay whole is longer than the terminal is wide.
+        console.print(make(), crop=False)
     with _standard_output():
         sys.stdout.write(rendered.get())
 
@@ -62,17 +69,52 @@ def _standard_output() -> Iterator[None]:
         raise OutputLost(msg) from error
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
-    """A table without frames, as wide as its content; None shows as "-"."""
-    from rich.table import Table
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "RenderableType":
+    """A table without frames, as wide as its content; None shows as "-".
+
+    Where a terminal is too narrow for its words, each row is a block of lines, "column  cell", so that no word is broken.
+    """
+    return _Table(columns, [["-" if cell is None else printable(str(cell)) for cell in row] for row in rows])
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        from rich.measure import Measurement
+
+        made = self._made()
+        # Asked without a limit: rich gives no measure above that.
+        if Measurement.get(console, options.update_width(_UNLIMITED), made).minimum <= options.max_width:
+            yield made
+            return
+        width = max(len(column) for column in self.columns)
+        for number, row in enumerate(self.rows):
+            if number:
+                yield ""
+            for column, cell in zip(self.columns, row, strict=True):
+                yield verbatim(f"{column:<{width}}  {cell}")
+
+    def _made(self) -> "Table":
+        from rich.table import Table
+        from rich.text import Text
+
+        made = Table(box=None, pad_edge=False, header_style="bold")
+        for number, column in enumerate(self.columns):
+            is_prose = " " in column or any(" " in row[number] for row in self.rows)
+            made.add_column(column, overflow="fold", no_wrap=not is_prose)
+        for row in self.rows:
+            made.add_row(*(Text(cell) for cell in row))
+        return made
+
+
+def verbatim(text: str) -> "Text":
+    """A line that is never broken, however narrow the terminal: a command or a path, to be copied."""
     from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    for row in rows:
-        made.add_row(*(Text("-" if cell is None else printable(str(cell))) for cell in row))
-    return made
+    return Text(printable(text), no_wrap=True, overflow="ignore")
 
 
 def printable(text: str) -> str:

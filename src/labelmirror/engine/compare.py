@@ -15,20 +15,47 @@ from labelmirror.model.keyed import Keyed
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.rows import DocumentRow
 from labelmirror.model.trouble import Held
-from labelmirror.planning.merge import Difference, difference
+from labelmirror.planning.merge import Difference, Field, Sides, difference, differing
 
 #: Below the mirror's own folder: what base and remote were, for each held document.
 HELD = ".labelmirror/held"
 
 
 @dataclass(frozen=True, slots=True)
+class AnnotationDiff:
+    """An annotation, or another part of a document, that is not the same on all sides, and its category by side."""
+
+    sides: Sides
+    categories: Mapping[str, str]
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The innermost fields in which the sides that have it differ, its category first, and only once."""
+        fields = [field for field in self.sides.fields if field.values != self.categories]
+        return [Field("category", self.categories), *fields] if len(set(self.categories.values())) > 1 else fields
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentDiff:
-    """How a document differs from base on each side; None where that side is not known or no document."""
+    """How a document differs from base on each side; None where that side is not known or no document.
+
+    `annotations` has what differs between any two of the sides; `has_base` tells whether base is one of them.
+    """
 
     key: DocumentKey
     path: str
     local: Difference | None
     remote: Difference | None
+    annotations: Sequence[AnnotationDiff]
+    has_base: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A document with its parts."""
+
+    document: Document
+    parts: Sequence[Keyed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,34 +96,56 @@ def _differs(row: DocumentRow) -> bool:
 async def _diff(mirror: LocalMirror, row: DocumentRow, contents: Mapping[ContentId, bytes]) -> DocumentDiff | None:
     if not _differs(row):
         return None
-    agreed = mirror.format.parse(contents[row.base.content]) if row.base is not None else None
-    base = mirror.format.keyed(agreed) if agreed is not None else ()
-    local: Sequence[Keyed] | None = None
+    base = local = remote = None
+    if row.base is not None:
+        agreed = mirror.format.parse(contents[row.base.content])
+        base = _Side(agreed, mirror.format.keyed(agreed))
     if row.local is not None and row.local.digest is not None:
         read = await mirror.tree.read(row.path, limit_bytes=DOCUMENT_LIMIT_BYTES)
-        local = _keyed(mirror, read[0], agreed) if read is not None else None
-    remote: Sequence[Keyed] | None = None
+        local = _side(mirror, read[0], base) if read is not None else None
     if row.remote is not None and row.remote.read_content is not None:
-        remote = _keyed(mirror, contents[row.remote.read_content], agreed)
-    elif row.listed and row.base is not None:
+        remote = _side(mirror, contents[row.remote.read_content], base or local)
+    elif row.listed:
         remote = base  # no look saw anything else there since both sides agreed
+    before = base.parts if base is not None else ()
     return DocumentDiff(
         row.key,
         row.path,
-        difference(base, local) if local is not None else None,
-        difference(base, remote) if remote is not None else None,
+        difference(before, local.parts) if local is not None else None,
+        difference(before, remote.parts) if remote is not None else None,
+        _annotations(mirror, base, local, remote),
+        has_base=base is not None,
     )
 
 
-def _keyed(mirror: LocalMirror, data: bytes, agreed: Document | None) -> Sequence[Keyed]:
-    """The parts of a descendant of what was agreed on; an invalid document shows none.
+def _side(mirror: LocalMirror, data: bytes, origin: _Side | None) -> _Side | None:
+    """A descendant of `origin`; None if it is no valid document.
 
     Where annotations have ids that stay, people are shown those, of additions too.
     """
+    related = None if mirror.format.stable_ids or origin is None else origin.document
     try:
-        return mirror.format.keyed(mirror.format.parse(data), None if mirror.format.stable_ids else agreed)
+        document = mirror.format.parse(data)
+        return _Side(document, mirror.format.keyed(document, related))
     except InvalidDocument:
-        return ()
+        return None
+
+
+def _annotations(
+    mirror: LocalMirror, base: _Side | None, local: _Side | None, remote: _Side | None
+) -> Sequence[AnnotationDiff]:
+    """What differs between the sides that are known, in the order of the remote document."""
+    known = {name: side for name, side in (("base", base), ("local", local), ("remote", remote)) if side is not None}
+    categories: dict[str, dict[str, str]] = {}
+    found = differing(*(side.parts if side is not None else None for side in (base, local, remote)))
+    wanted = {sides.key for sides in found}
+    for name, side in known.items():
+        for part in side.parts:
+            if part.key in wanted:
+                # A document of this part alone counts in its category only; what is no annotation counts in none.
+                for category in mirror.format.counts(mirror.format.rebuilt(side.document, [part])):
+                    categories.setdefault(part.key, {})[name] = category
+    return [AnnotationDiff(sides, categories.get(sides.key, {})) for sides in found]
 
 
 async def held_documents(mirror: LocalMirror) -> Sequence[HeldDocument]:
