@@ -206,6 +206,13 @@ class PlanOutdated(LabelmirrorError):
     code = "plan_outdated"
 
 
+class UndoClash(LabelmirrorError):
+    """What a save did was changed again since, so that it cannot be taken back: nothing is changed."""
+
+    code = "undo_clash"
+    exit_code = ExitCode.HELD
+
+
 class DiskError(LabelmirrorError):
     """The disk is full, read-only, or failed."""
 

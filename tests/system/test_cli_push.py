@@ -123,8 +123,10 @@ async def test_a_conflict_is_held_explained_and_decided(tmp_path: Path) -> None:
         # What people are told to type does what they are told.
         said = (await here.run("conflicts", "show", "harbour", path)).stdout
         command = next(line for line in said.splitlines() if line.startswith("labelmirror conflicts take local"))
-        (taken,) = (await here.json(*shlex.split(command)[1:6]))["mirrors"]
-        assert (taken["outcome"], taken["documents"]["pushed"]) == ("synced", 1)
+        taken = await here.run(*shlex.split(command)[1:6])
+        assert taken.exit_code == 0
+        (save,) = (await here.json("history"))["saves"]
+        assert f"labelmirror undo --run {save['run']}" in taken.stdout
         assert image.annotations[0]["confidence"] == 0.5
         assert (await here.json("conflicts", "list"))["held"] == []
 
@@ -132,7 +134,46 @@ async def test_a_conflict_is_held_explained_and_decided(tmp_path: Path) -> None:
         await here.json("undo", "--image", "harbour", path)
         assert image.annotations[0].get("confidence", 1) != 0.5
         assert json.loads(document.read_bytes())["annotations"][0].get("confidence", 1) != 0.5
-        assert "is not held" in (await here.json("conflicts", "show", "harbour", path, exit_code=2))["error"]["message"]
+        # An edit that nothing holds is no conflict to be decided.
+        rewrite(document, doubt)
+        mine = document.read_bytes()
+        for typed in (("show",), ("take", "remote")):
+            error = (await here.json("conflicts", *typed, "harbour", path, exit_code=2))["error"]
+            assert "is not held" in error["message"]
+        assert document.read_bytes() == mine
+
+
+async def test_whoever_takes_the_servers_version_is_told_where_the_own_file_lies(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        await here.json("sync")
+        document = here.documents()[0]
+        rewrite(document, doubt)
+        mine = document.read_bytes()
+        here.standin.world.annotate(image_of(document, here))
+        await here.json("sync", exit_code=3)
+        taken = await here.run("conflicts", "take", "remote", "harbour", path_of(document, here))
+        told = next(line for line in taken.stdout.splitlines() if line.startswith("the file as it was: "))
+        assert Path(told.partition(": ")[2]).read_bytes() == mine != document.read_bytes()
+
+
+async def test_an_undo_that_clashes_with_later_work_says_so_and_holds_nothing(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        here.configure("push = true")
+        await here.json("sync")
+        document = here.documents()[0]
+        image, path, clash = image_of(document, here), path_of(document, here), ids(document)[0]
+        rewrite(document, doubt)
+        await here.json("sync")
+        here.standin.world.move_geometry(image, clash, by=2)
+        await here.json("sync", "--full-check")
+        later = document.read_bytes()
+        answer = await here.json("undo", "--image", "harbour", path, exit_code=3)
+        assert (answer["error"]["code"], "push" in answer["error"]["hint"]) == ("undo_clash", True)
+        (failure,) = answer["mirrors"][0]["failed"]
+        assert clash in failure["message"]
+        assert document.read_bytes() == later
+        assert (await here.json("conflicts", "list"))["held"] == []
+        assert (await here.json("status"))["mirrors"][0]["state"] == "in_step"
 
 
 async def test_a_broken_document_and_an_unknown_class_are_named_with_their_places_and_keep_no_other_back(

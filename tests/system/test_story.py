@@ -130,6 +130,8 @@ async def test_a_save_is_undone_and_later_work_of_others_survives(stage: Stage) 
     await stage.sync()
     (save,) = (await stage.here.json("history"))["saves"]
     assert (save["outcome"], save["new_count"] - save["previous_count"]) == ("saved", 1)
+    for named in (save["image"], save["image_id"], entry["document_path"]):
+        assert (await stage.here.json("history", "--image", str(named)))["saves"] == [save]
     stage.site.add_there(entry)
     await stage.here.json("undo", save["id"])
     after = stage.marks(entry)

@@ -188,14 +188,21 @@ def test_history_shows_what_undo_takes() -> None:
     text = shown(explaining.history([("street", SAVE)]))
     assert "0123456789ab " in text
     assert "3 -> 2" in text
-    assert Wanted(id="0123456789ab").means(SAVE)
+    assert Wanted(id="0123456789ab").means(SAVE, {})
     assert shown(explaining.history([])) == "no save is on record\n"
 
 
 @pytest.mark.parametrize("image", ["1", "images/a/my boat.jpg", f"./{PATH}"])
 def test_a_save_is_found_by_the_images_id_and_paths(image: str) -> None:
-    assert Wanted(image=image).means(SAVE)
-    assert not Wanted(image=image).means(replace(SAVE, key=DocumentKey("2"), image="b.jpg"))
+    assert Wanted(image=image).means(SAVE, {})
+    assert not Wanted(image=image).means(replace(SAVE, key=DocumentKey("2"), image="b.jpg"), {})
+
+
+def test_a_save_of_an_annotation_set_is_found_by_the_path_in_its_folder_only() -> None:
+    folders = {"7": "boxes", "8": "points"}
+    wanted = Wanted(image="annotations/boxes/a/my boat.jpg.json")
+    assert wanted.means(replace(SAVE, key=DocumentKey("1", "7")), folders)
+    assert not wanted.means(replace(SAVE, key=DocumentKey("1", "8")), folders)
 
 
 @pytest.mark.parametrize("outcome", SaveOutcome)

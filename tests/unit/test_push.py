@@ -7,7 +7,9 @@ import pytest
 
 from labelmirror.engine.compare import diff, held_documents
 from labelmirror.engine.cycle import CycleOptions, sync
+from labelmirror.engine.repair import repair
 from labelmirror.engine.resolve import take, undo
+from labelmirror.errors import ExitCode, UsageError
 from labelmirror.model.document import JsonObject
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Directions, MirrorPolicy, OnConflict
@@ -269,6 +271,33 @@ async def test_taking_a_side_makes_it_that_of_both(kind: WishKind, x: int) -> No
     assert await held_documents(bench.mirror) == []
 
 
+@pytest.mark.parametrize("kind", [WishKind.LOCAL, WishKind.REMOTE, WishKind.BASE])
+async def test_an_edit_that_is_not_held_is_not_given_up_for_any_side(kind: WishKind) -> None:
+    bench = await mirrored()
+    data = bench.edit(1, [*server(bench).annotations, MINE])
+    with pytest.raises(UsageError, match="is not held"):
+        await take(bench.mirror, KEY, kind)
+    assert (bench.tree.files()[bench.document(1)], "mine" in on_server(bench)) == (data, False)
+
+
+async def test_no_other_version_is_taken_for_a_base_that_is_not_known() -> None:
+    bench = await mirrored()
+    data = bench.edit(1, [*server(bench).annotations, MINE])
+    await repair(bench.mirror)
+    assert held(await bench.sync()) == [HoldReason.BOTH_ADDED]
+    with pytest.raises(UsageError, match="there is no base"):
+        await take(bench.mirror, KEY, WishKind.BASE)
+    assert bench.tree.files()[bench.document(1)] == data
+
+
+async def test_no_other_version_is_taken_for_a_file_that_is_missing() -> None:
+    bench = await conflicting()
+    await bench.sync()
+    bench.tree.remove(bench.document(1))
+    assert failed(await take(bench.mirror, KEY, WishKind.LOCAL)) == ["not_found"]
+    assert (server(bench).annotations[0]["x"], bench.document(1) in bench.tree.files()) == (222, False)
+
+
 @pytest.mark.parametrize(("choice", "x"), [(OnConflict.LOCAL, 111), (OnConflict.REMOTE, 222)])
 async def test_a_choice_in_the_configuration_decides_what_does_not_merge(choice: OnConflict, x: int) -> None:
     bench = await conflicting(choice)
@@ -500,18 +529,37 @@ async def test_several_saves_of_one_document_are_undone_together() -> None:
     assert on_server(bench) == ["001-0", "001-1", "001-2"]
 
 
-async def test_an_undo_that_meets_a_later_change_of_the_same_annotation_is_held() -> None:
+async def test_an_undo_that_meets_a_later_change_of_the_same_annotation_names_it_and_changes_nothing() -> None:
     bench = await mirrored()
-    add_here(bench)
+    for number in (1, 2):
+        add_here(bench, number)
     await bench.sync()
     server(bench).annotations[-1] = {**MINE, "x": 77}
     await bench.sync(full=True)
+    before = bench.tree.files()[bench.document(1)]
     report = await undo(bench.mirror, await bench.state.journal.saves())
-    assert held(report) == [HoldReason.BOTH_EDITED]
-    assert server(bench).annotations[-1]["x"] == 77
-    # Whoever is told of it can look at once.
-    (document,) = await held_documents(bench.mirror)
-    assert None not in (document.base, document.local, document.remote)
+    (trouble,) = report.troubles
+    assert isinstance(trouble, Failed)
+    assert (trouble.id, trouble.code) == ("001", "undo_clash")
+    assert "mine" in trouble.message
+    assert report.error is not None
+    assert (report.error.code, report.error.exit_code) == ("undo_clash", ExitCode.HELD)
+    assert (report.documents.pushed, "mine" in on_server(bench, 2)) == (1, False)
+    assert (server(bench).annotations[-1]["x"], bench.tree.files()[bench.document(1)]) == (77, before)
+    assert not await bench.state.troubles()
+
+
+async def test_an_undo_that_clashes_lets_what_was_held_before_be_decided() -> None:
+    bench = await mirrored(on_conflict=OnConflict.HOLD)
+    add_here(bench)
+    await bench.sync()
+    server(bench).annotations[-1] = {**MINE, "x": 77}
+    bench.edit(1, server(bench).annotations[:1])
+    assert held(await bench.sync(full=True)) == [HoldReason.BOTH_EDITED]
+    bench.edit(1, server(bench).annotations)
+    report = await undo(bench.mirror, await bench.state.journal.saves())
+    assert failed(report) == ["undo_clash"]
+    assert [trouble.id for trouble in await bench.state.troubles()] == ["001"]
 
 
 async def test_the_window_of_an_undo_counts_like_any_other() -> None:

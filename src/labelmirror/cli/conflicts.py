@@ -1,7 +1,9 @@
 """`labelmirror conflicts list`, `show` and `take`."""
 
+from collections.abc import Sequence
 from enum import Enum
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +15,7 @@ from labelmirror.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from labelmirror.cli.signals import Stop
+    from labelmirror.model.report import MirrorReport
 
 #: Takes the place of the shared --set; the environment still overrides settings.
 AnnotationSet = Annotated[
@@ -89,9 +92,9 @@ def take(
     image: Image,
     annotation_set: AnnotationSet = None,
 ) -> ExitCode:
-    """Decide for one version of a document: it becomes that of both sides. The others stay in history."""
+    """Decide for one version of a held document: it becomes that of both sides. The others stay in history."""
     from labelmirror.app import chosen, open_local_mirror
-    from labelmirror.cli.naming import document_of
+    from labelmirror.cli.naming import document_of, documents_of
     from labelmirror.cli.runs import answer_with_runs, run_one
     from labelmirror.cli.shop import open_shop
     from labelmirror.engine import resolve
@@ -99,11 +102,21 @@ def take(
 
     async def work(stop: "Stop") -> ExitCode:
         with open_shop(call) as shop:
-            chosen(shop.config, [name])
+            folder = chosen(shop.config, [name])[name].path
             async with open_local_mirror(shop, name) as local:
                 key = await document_of(local, image, annotation_set)
+                path = next(row.path for row in await documents_of(local, key.image) if row.key == key)
             run = partial(resolve.take, key=key, kind=WishKind(version.value), stop=stop.requested)
             report = await run_one(shop, name, run, stop.requested)
-        return answer_with_runs(call, [report], stop)
+        return answer_with_runs(call, [report], stop, _kept(folder, path, report))
 
     return run_stoppable(work)
+
+
+def _kept(folder: Path, path: str, report: "MirrorReport") -> Sequence[str]:
+    """Where the version of this document that was not taken can be found."""
+    replaced = folder / ".labelmirror" / "history" / report.run / path
+    lines = [f"the file as it was: {replaced}"] if replaced.is_file() else []
+    if report.documents.pushed:
+        lines.append(f"to bring back what the server held: labelmirror undo --run {report.run}")
+    return lines

@@ -65,8 +65,8 @@ async def sync_all(
     return answer_with_runs(call, reports, stop)
 
 
-def answer_with_runs(call: Call, reports: Sequence[MirrorReport], stop: Stop) -> ExitCode:
-    """Answer for these runs. What a signal cut short exits with the signal's code."""
+def answer_with_runs(call: Call, reports: Sequence[MirrorReport], stop: Stop, lines: Sequence[str] = ()) -> ExitCode:
+    """Answer for these runs, people with these lines too. What a signal cut short exits with the signal's code."""
     code = endings.exit_code([endings.run_codes(report) for report in reports])
     if stop.exit_code is not None and any(report.outcome is MirrorOutcome.STOPPED for report in reports):
         code = stop.exit_code
@@ -75,7 +75,7 @@ def answer_with_runs(call: Call, reports: Sequence[MirrorReport], stop: Stop) ->
             "mirrors": [shapes.run_shape(report) for report in reports],
             **shapes.speaking_shape([report.error for report in reports], code),
         },
-        lambda: telling.runs(reports),
+        lambda: telling.answer(telling.runs(reports), lines, ""),
         code,
         errors=[(report.name, report.error) for report in reports],
     )

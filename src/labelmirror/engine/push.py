@@ -15,7 +15,7 @@ from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.scan import read_local
 from labelmirror.engine.settle import ROUNDS, Unfinished, base_of, finish, named_by_server, read_now
-from labelmirror.errors import InvalidDocument, Unavailable
+from labelmirror.errors import InvalidDocument, Unavailable, UndoClash
 from labelmirror.model.document import ContentId, Digest, Document, content_id, render
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
@@ -90,7 +90,10 @@ class _Agreed:
 
 @dataclass(slots=True)
 class Pushing:
-    """The pushes of one run. `batch` documents go in one request: where it is one, each is read just before its save."""
+    """The pushes of one run. `batch` documents go in one request: where it is one, each is read just before its save.
+
+    `clashing` are the documents of which a save was not undone, because later work changed the same annotations.
+    """
 
     run: Run
     dataset: Dataset
@@ -98,6 +101,7 @@ class Pushing:
     counts: DocumentCounts
     batch: int
     window: Window = field(default_factory=Window)
+    clashing: set[DocumentKey] = field(default_factory=set)
     _began_s: float = 0.0
 
     async def push(self) -> None:
@@ -271,12 +275,16 @@ class Pushing:
         else:
             assert local is not None, "an edit without a wish has a readable file"
             decision = decide(base, local, remote, mirror.policy.on_conflict, stable_ids=stable_ids)
-        if decision.step in {Step.HOLD, Step.LEAVE}:  # of the others, it goes on record with what is done
+        if decision.step in {Step.HOLD, Step.CLASH, Step.LEAVE}:  # of the others, it goes on record with what is done
             await mirror.state.add_readings([(reading, None)], mirror.clock.now_s())
         match decision.step:
             case Step.HOLD:
                 assert decision.reason is not None
                 self._hold(row, decision.reason)
+            case Step.CLASH:
+                self.clashing.add(row.key)
+                message = f"changed again since that save: {', '.join(decision.clashing)}"
+                self.run.fail(row.key, image_path(row.place), Stage.PUSH, UndoClash.code, message)
             case Step.ADOPT:
                 self.counts.adopted += await self._record(
                     [_Agreed(edit, reading, reading.data, placed=True, equal=True)]

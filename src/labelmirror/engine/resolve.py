@@ -12,24 +12,46 @@ from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import Mirror, Run
 from labelmirror.engine.push import Pushing, Wish
 from labelmirror.engine.runs import new_run, outcome_of, record_troubles, run_error, stoppable
-from labelmirror.errors import LabelmirrorError, UsageError
+from labelmirror.errors import LabelmirrorError, UndoClash, UsageError
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.report import MirrorReport
 from labelmirror.model.saving import SaveRecord, WishKind
+from labelmirror.model.trouble import Held
 
 
 async def take(mirror: Mirror, key: DocumentKey, kind: WishKind, stop: anyio.Event | None = None) -> MirrorReport:
-    """Make one version of a document (LOCAL, REMOTE or BASE) that of both sides. The others go to history.
+    """Make one version of a held document (LOCAL, REMOTE or BASE) that of both sides. The others go to history.
 
-    `stop` ends it as it ends a run of `sync`.
+    A document of which a save stays half done can be decided about too. `stop` ends it as it ends a run of `sync`. Raises
+    UsageError when nothing is to be decided, and when there is no such version.
     """
+    await _check_open(mirror, key, kind)
     return await granting(mirror, partial(_grant, {key: Wish(kind)}), stop)
+
+
+async def _check_open(mirror: Mirror, key: DocumentKey, kind: WishKind) -> None:
+    """An edit that nothing holds is not given up by mistake, and no version stands in for another that is missing."""
+    row = next((row for row in await mirror.state.rows_of_images([key.image]) if row.key == key), None)
+    path = row.path if row is not None else key.image
+    held = {DocumentKey(each.id, each.set) for each in await mirror.state.troubles() if isinstance(each, Held)}
+    unfinished = {record.key for record in await mirror.state.journal.open_records()}
+    if row is None or key not in held | unfinished:
+        raise UsageError(
+            f"{mirror.name}: {path} is not held",
+            hint=f"labelmirror conflicts list {mirror.name}; labelmirror diff {mirror.name} {path}",
+        )
+    if kind is WishKind.BASE and row.base is None:
+        raise UsageError(
+            f"{mirror.name}: {path}: there is no base: it is not known what both sides last agreed on",
+            hint="Take local or remote.",
+        )
 
 
 async def undo(mirror: Mirror, saves: Sequence[SaveRecord], stop: anyio.Event | None = None) -> MirrorReport:
     """Take back what these saves did, by a three-way merge: later edits of others survive. Raises UsageError.
 
-    Of several saves of one document the oldest decides what it goes back to, the newest what it comes from.
+    A document in which the same annotations were changed since stays as it is, and UndoClash is in the report. Of several
+    saves of one document the oldest decides what it goes back to, the newest what it comes from.
     """
     wishes: dict[DocumentKey, Wish] = {}
     for save in sorted(saves, key=lambda save: save.at_s, reverse=True):
@@ -66,12 +88,21 @@ async def _grant(wishes: Mapping[DocumentKey, Wish], run: Run, report: MirrorRep
     run.troubles.clear()  # what the look found of other documents is the next run's to tell
     pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
     await conclude(run, report, pushing, await pushing.grant(wishes))
+    if pushing.clashing and not run.stopping:
+        raise UndoClash(
+            f"{len(pushing.clashing)} of {len(wishes)} documents were not undone: the same annotations were changed since",
+            hint="Edit the file as it should be, and push.",
+        )
 
 
 async def conclude(run: Run, report: MirrorReport, pushing: Pushing, granted: AbstractSet[DocumentKey]) -> None:
-    """Put on record what became of the documents that were granted; of others, what was known before."""
+    """Put on record what became of the documents that were granted; of others, and of those that nothing was done to
+    because of a clash, what was known before.
+    """
     mirror = run.mirror
     report.window = pushing.window
     await mirror.state.set_facts(with_window(await mirror.state.facts(), pushing.window))
-    left = [each for each in await mirror.state.troubles() if DocumentKey(each.id, each.set) not in granted]
-    await record_troubles(mirror, [*left, *run.troubles])
+    decided = granted - pushing.clashing
+    left = [each for each in await mirror.state.troubles() if DocumentKey(each.id, each.set) not in decided]
+    new = [each for each in run.troubles if DocumentKey(each.id, each.set) not in pushing.clashing]
+    await record_troubles(mirror, [*left, *new])

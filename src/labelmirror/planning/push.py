@@ -29,17 +29,22 @@ class Step(Enum):
     #: Nothing to send: both sides hold the same.
     ADOPT = "adopt"
     HOLD = "hold"
+    #: Not undone: what is to be taken back was changed again since.
+    CLASH = "clash"
     #: Not this time.
     LEAVE = "leave"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A step; `parts` are what both sides shall hold after SEND_MERGED, `reason` is of HOLD."""
+    """A step; `parts` are what both sides shall hold after SEND_MERGED, `reason` is of HOLD, `clashing` of CLASH: the keys
+    of the annotations.
+    """
 
     step: Step
     parts: Sequence[Keyed] = ()
     reason: HoldReason | None = None
+    clashing: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +113,28 @@ def decide_wish(
     stable_ids: bool = True,
 ) -> Decision:
     """Do a person's will with one document. `former` are the versions from which and to which it leads back: what a save
-    sent and what it replaced, or a snapshot's twice.
+    sent and what it replaced, or a snapshot's twice. A version that is to be taken must be there.
     """
-    if kind is WishKind.LOCAL and local is not None:
-        return Decision(Step.ADOPT if local.digest == remote.digest else Step.SEND)
-    if kind is WishKind.BASE and base is not None:
-        return _merged(base.parts, remote)
-    if former is not None:
-        body, before = former
-        if local is not None and local.digest not in {remote.digest, before.digest, base.digest if base else None}:
-            return Decision(Step.LEAVE)
-        if kind is not WishKind.UNDO:
-            return _merged(restored(before.parts, remote.parts, exact=kind is WishKind.RESTORE_EXACT), remote)
-        merged = merge(body.parts, before.parts, remote.parts, stable_ids=stable_ids)
-        if not merged.clean:
-            return Decision(Step.HOLD, reason=HoldReason.BOTH_EDITED)
-        return _merged(merged.parts, remote)
-    return Decision(Step.TAKE_REMOTE)
+    match kind:
+        case WishKind.LOCAL:
+            assert local is not None, "there is a file to take"
+            return Decision(Step.ADOPT if local.digest == remote.digest else Step.SEND)
+        case WishKind.BASE:
+            assert base is not None, "there is a base to take"
+            return _merged(base.parts, remote)
+        case WishKind.REMOTE:
+            return Decision(Step.TAKE_REMOTE)
+        case _:
+            assert former is not None, "there is something to lead back to"
+            body, before = former
+    if local is not None and local.digest not in {remote.digest, before.digest, base.digest if base else None}:
+        return Decision(Step.LEAVE)
+    if kind is not WishKind.UNDO:
+        return _merged(restored(before.parts, remote.parts, exact=kind is WishKind.RESTORE_EXACT), remote)
+    merged = merge(body.parts, before.parts, remote.parts, stable_ids=stable_ids)
+    if not merged.clean:
+        return Decision(Step.CLASH, clashing=[clash.key for clash in merged.clashes])
+    return _merged(merged.parts, remote)
 
 
 class Ending(Enum):
