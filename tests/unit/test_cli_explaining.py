@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -182,6 +183,22 @@ def test_a_table_wider_than_the_terminal_becomes_blocks_of_lines() -> None:
     made = table(("mirror", "outcome"), [("harbour", "stopped"), ("street", None)])
     assert shown(made, 20) == "mirror   outcome\nharbour  stopped\nstreet   -      \n"
     assert shown(made, 12) == "mirror   harbour\noutcome  stopped\n\nmirror   street\noutcome  -\n"
+
+
+def test_no_table_breaks_a_word_or_is_wider_than_the_terminal() -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    tables = 0
+    for _ in range(500):
+        columns = [f"column{number}" for number in range(rng.randint(1, 6))]
+        cells = [" ".join("a" * rng.randint(1, 12) for _ in range(rng.randint(1, 5))) for _ in columns]
+        lines = shown(table(columns, [cells]), 60).splitlines()
+        assert sorted(" ".join(lines).split()) == sorted(" ".join([*columns, *cells]).split())
+        if lines[0].split() == columns:
+            assert max(map(len, lines)) <= 60
+            tables += 1
+    assert 0 < tables < 500
 
 
 def test_history_shows_what_undo_takes() -> None:

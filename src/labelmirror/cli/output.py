@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-#: More columns than any line has.
-_UNLIMITED = 10_000
-
-
 class OutputLost(DiskError):
     """Standard output cannot be written, so that only standard error is left to say so."""
 
@@ -45,7 +41,7 @@ def write_human(make: "Callable[[], RenderableType]") -> None:
     from rich.console import Console
 
     # A pipe has no width: a row stays on one line, for grep.
-    width = None if sys.stdout.isatty() else _UNLIMITED
+    width = None if sys.stdout.isatty() else 10_000
     console = Console(width=width, markup=False, highlight=False, emoji=False)
     # Rendered first: rich would end the program by itself when the reader has left.
     with console.capture() as rendered:
@@ -83,12 +79,11 @@ class _Table:
     rows: Sequence[Sequence[str]]
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
-        from rich.measure import Measurement
+        from rich.segment import Segment
 
-        made = self._made()
-        # Asked without a limit: rich gives no measure above that.
-        if Measurement.get(console, options.update_width(_UNLIMITED), made).minimum <= options.max_width:
-            yield made
+        made = list(console.render(self._made(), options))
+        if all(Segment.get_line_length(line) <= options.max_width for line in Segment.split_lines(made)):
+            yield from made
             return
         width = max(len(column) for column in self.columns)
         for number, row in enumerate(self.rows):
@@ -98,13 +93,16 @@ class _Table:
                 yield verbatim(f"{column:<{width}}  {cell}")
 
     def _made(self) -> "Table":
+        from rich.cells import cell_len
         from rich.table import Table
         from rich.text import Text
 
         made = Table(box=None, pad_edge=False, header_style="bold")
         for number, column in enumerate(self.columns):
-            is_prose = " " in column or any(" " in row[number] for row in self.rows)
-            made.add_column(column, overflow="fold", no_wrap=not is_prose)
+            words = [word for text in (column, *(row[number] for row in self.rows)) for word in text.split()]
+            # Else rich takes width from the widest columns first, even where that breaks words.
+            longest = max((cell_len(word) for word in words), default=0)
+            made.add_column(column, overflow="fold", min_width=longest)
         for row in self.rows:
             made.add_row(*(Text(cell) for cell in row))
         return made
