@@ -187,8 +187,13 @@ async def test_a_broken_document_and_an_unknown_class_are_named_with_their_place
         rewrite(misnamed, lambda held: [{**held[0], "name": "zeppelin"}, *held[1:]])
         before = [on_server(image_of(document, here)) for document in (broken, misnamed)]
         drop_annotation(good)
+        planned = await here.run("plan")
+        assert (planned.stdout.count("zeppelin"), "zeppelin" in planned.stderr) == (1, False)
         (mirror,) = (await here.json("sync", exit_code=1))["mirrors"]
         assert (mirror["outcome"], mirror["documents"]["pushed"]) == ("partial", 1)
+        again = await here.run("sync")
+        assert (again.stdout.count("zeppelin"), "zeppelin" in again.stderr) == (1, False)
+        assert "next: mend the documents named above" in again.stdout
         failed = {failure["id"]: failure for failure in mirror["failed"]}
         assert failed.keys() == {image_of(broken, here).id, image_of(misnamed, here).id}
         assert {failure["stage"] for failure in failed.values()} == {"validate"}

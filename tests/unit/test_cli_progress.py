@@ -54,6 +54,12 @@ def test_trouble_is_told_at_once() -> None:
     ]
 
 
+def test_trouble_that_the_answer_names_is_told_in_detail_only() -> None:
+    with capture_logs() as lines:
+        LogReporter(HandClock(), logging.DEBUG).emit(ItemFailed("street", "images/a.jpg", "size_mismatch", "too short"))
+    assert [(line["event"], line["log_level"]) for line in lines] == [("item.failed", "debug")]
+
+
 def test_log_lines_go_above_the_bars_and_back_to_standard_error_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.StringIO()
     monkeypatch.setattr(sys, "stderr", terminal)

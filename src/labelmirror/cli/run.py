@@ -1,5 +1,6 @@
 """`labelmirror run`."""
 
+import logging
 import os
 import random
 import signal
@@ -26,7 +27,7 @@ def run(call: Call) -> ExitCode:
     from labelmirror.telemetry.systemd import Notifier
 
     async def work() -> ExitCode:
-        with open_shop(call) as shop:
+        with open_shop(call, failures=logging.WARNING) as shop:
             service = Service(
                 shop, load=call.load, shape=shapes.run_shape, notifier=Notifier(os.environ), draw=random.random
             )

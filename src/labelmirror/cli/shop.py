@@ -1,5 +1,6 @@
 """What commands that work on mirrors share: the parts to work with, and trouble as a value instead of an end."""
 
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -20,17 +21,22 @@ R = TypeVar("R")
 
 
 @contextmanager
-def open_shop(call: Call) -> Iterator[Workshop]:
+def open_shop(call: Call, *, failures: int = logging.DEBUG) -> Iterator[Workshop]:
     """Load the configuration, and have everything at hand that commands build from. Raises ConfigError."""
-    with furnish(call.load(), call.masker, os.environ) as shop:
+    with furnish(call.load(), call.masker, os.environ, failures=failures) as shop:
         yield shop
 
 
 @contextmanager
-def furnish(config: Config, masker: Masker, environ: Mapping[str, str]) -> Iterator[Workshop]:
-    """The same for a configuration that was loaded. Progress shows as bars on a terminal, as a line now and then elsewhere."""
+def furnish(
+    config: Config, masker: Masker, environ: Mapping[str, str], *, failures: int = logging.DEBUG
+) -> Iterator[Workshop]:
+    """The same for a configuration that was loaded. Progress shows as bars on a terminal, as a line now and then elsewhere.
+
+    Items that failed are logged at the level `failures`, which is for commands whose answers do not name them.
+    """
     clock = SystemClock()
-    log = LogReporter(clock)
+    log = LogReporter(clock, failures)
     if not sys.stderr.isatty():
         yield Workshop(config, masker, clock, log, environ)
         return

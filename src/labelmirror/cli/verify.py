@@ -1,5 +1,6 @@
 """`labelmirror verify`."""
 
+import logging
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -48,7 +49,7 @@ def verify(
 
     async def work() -> ExitCode:
         reports: list[VerifyReport] = []
-        with open_shop(call) as shop:
+        with open_shop(call, failures=logging.WARNING) as shop:
             if snapshot is not None:
                 async with open_snapshots(shop, Access.READ) as store:
                     reports.append(await verify_snapshot(store, await find(store, snapshot), depth, part))

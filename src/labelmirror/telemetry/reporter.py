@@ -32,9 +32,13 @@ class Reporters:
 
 @dataclass(slots=True)
 class LogReporter:
-    """Facts as log lines: what went wrong at once, how far a phase is every 30 s."""
+    """Facts as log lines: what went wrong at once, how far a phase is every 30 s.
+
+    `failures` is the level (of `logging`) of items that failed: low where the answer names them anyway.
+    """
 
     clock: Clock
+    failures: int = logging.WARNING
     _told_s: dict[tuple[str, Phase], float] = field(default_factory=dict)
     _totals: dict[tuple[str, Phase], int | None] = field(default_factory=dict)
 
@@ -60,7 +64,8 @@ class LogReporter:
                         bytes=event.size_bytes,
                     )
             case ItemFailed():
-                log.warning("item.failed", mirror=event.mirror, item=event.item, code=event.code, message=event.message)
+                found = {"mirror": event.mirror, "item": event.item, "code": event.code, "message": event.message}
+                log.log(self.failures, "item.failed", **found)
             case Noticed():
                 log.warning("notice", mirror=event.mirror, code=event.code, text=event.text)
             case PhaseEnded():
