@@ -222,6 +222,8 @@ def test_people_are_told_what_a_plan_will_cost() -> None:
     assert "more requests than the server allows now, done in about 1.5 h" in text
     assert "and 30 more" in text
     assert "next: labelmirror sync" in text
+    unknown = PlanReport("street", 50, items=items, forecast=Forecast(50, None, None, True, None))
+    assert " B " not in shown(telling.plans([unknown], following="labelmirror sync"))
     assert "nothing to do" in shown(telling.plans([PlanReport("street")], following="x"))
     assert "nothing to do" not in shown(telling.plans([PlanReport("street", error=ERROR)], following="x"))
 

@@ -138,3 +138,15 @@ def test_nine_of_ten_documents_changed_on_one_side_need_consent(
     add_documents(tally, changed, {"car": 1}, None if edited_here else {"car": 2}, edited_here=edited_here)
     add_documents(tally, total - changed, {"car": 1}, None)
     assert (check(tally, NO_CONSENT) is not None) is trips
+
+
+def test_the_bytes_to_fetch_are_not_known_once_the_size_of_one_image_is_not() -> None:
+    tally = Tally()
+    add_images(tally, 3, ImageAction.PULL, ImageCondition.MISSING)
+    assert tally.image_bytes == 30
+    unsized = ImageRow("x", None, ListedFile(None, None))
+    tally.add_image(ImagePlan(unsized, ImageAction.NOTHING, selected=True))
+    assert tally.image_bytes == 30
+    tally.add_image(ImagePlan(unsized, ImageAction.PULL, selected=True))
+    add_images(tally, 1, ImageAction.PULL, ImageCondition.MISSING)
+    assert tally.image_bytes is None

@@ -71,6 +71,11 @@ def test_a_push_is_forecast_with_its_reads_before_and_after_and_its_share_of_a_s
     assert forecast(images=0, image_bytes=0, image_batch=0, quota=Quota(), pushes=500, save_batch=200).requests == 1003
 
 
+def test_a_push_where_a_document_is_read_by_two_requests_is_forecast_with_five() -> None:
+    cost = forecast(images=0, image_bytes=0, image_batch=0, quota=Quota(), pushes=7, reread_requests=2)
+    assert cost.requests == 35
+
+
 def test_a_plan_that_does_not_fit_the_window_says_when_it_will_end() -> None:
     quota = Quota(usable=10, remaining=15, limit=100, window_s=60.0, resets_in_s=20.0)
     fits = forecast(images=10, image_bytes=0, image_batch=0, quota=quota)

@@ -106,7 +106,7 @@ def plans(reports: Sequence[PlanReport], *, following: str) -> RenderableType:
         (
             report.name,
             report.pull_images,
-            None if report.forecast is None else size(report.forecast.size_bytes),
+            None if (cost := report.forecast) is None or cost.size_bytes is None else size(cost.size_bytes),
             report.pull_documents,
             report.push + report.merge,
             report.retire,

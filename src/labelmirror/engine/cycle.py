@@ -194,6 +194,7 @@ async def plan(mirror: Mirror, options: CycleOptions) -> PlanReport:
             image_bytes=tally.image_bytes if options.directions.pulls else 0,
             image_batch=seen.capabilities.image_batch,
             pushes=report.push + report.merge,
+            reread_requests=seen.capabilities.reread_requests,
             save_batch=seen.capabilities.save_batch,
             quota=mirror.provider.quota(),
         )

@@ -104,6 +104,7 @@ async def plan_restore_to_server(
             image_bytes=0,
             image_batch=0,
             pushes=report.push,
+            reread_requests=comparison.seen.capabilities.reread_requests,
             save_batch=comparison.seen.capabilities.save_batch,
             quota=mirror.provider.quota(),
         )

@@ -71,13 +71,14 @@ class Agreed:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What carrying out a plan will cost. `requests` counts the API only; `eta_s` is None where nothing is known.
+    """What carrying out a plan will cost, beside looking again. `requests` counts the API only.
 
+    `size_bytes` is None where the server does not tell the size of every image, `eta_s` where nothing is known.
     `window_remaining` is what the server's window still allows, None where it announces no limit.
     """
 
     requests: int
-    size_bytes: int
+    size_bytes: int | None
     window_remaining: int | None
     fits: bool
     eta_s: float | None

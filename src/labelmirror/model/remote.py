@@ -171,7 +171,8 @@ class Capabilities:
 
     `safety_level`: 2 per-annotation writes, 1 re-read and read-back, 0 neither. `listing_page` is the number of
     rows that the cheapest listing returns in one answer. `image_batch` is how many images one request for links serves
-    (0: no links, one request each); `save_batch` how many documents one request saves. `atomic_saves` says that a save of
+    (0: no links, one request each); `reread_requests` how many requests it takes to read one document again, `save_batch`
+    how many documents one request saves. `atomic_saves` says that a save of
     one document is done in one step or not at all.
     """
 
@@ -180,6 +181,7 @@ class Capabilities:
     listing_page: int
     image_batch: int
     safety_level: int
+    reread_requests: int = 1
     save_batch: int = 1
     atomic_saves: bool = True
     notes: tuple[str, ...] = ()

@@ -45,7 +45,8 @@ class Tally:
     #: Documents that were read, whatever came of it: their readings are to be recorded.
     read: int = 0
     image_actions: Counter[ImageAction] = field(default_factory=Counter)
-    image_bytes: int = 0
+    #: Of the images to fetch; None once the size of one is not known.
+    image_bytes: int | None = 0
     removed_examples: list[str] = field(default_factory=list)
     changed_examples: list[str] = field(default_factory=list)
 
@@ -64,7 +65,8 @@ class Tally:
             if record is not None and plan.action is ImageAction.RETIRE:
                 _example(self.removed_examples, record.path)
         if plan.action in {ImageAction.PULL, ImageAction.REPLACE} and listed is not None:
-            self.image_bytes += listed.size_bytes or 0
+            total, size_bytes = self.image_bytes, listed.size_bytes
+            self.image_bytes = None if total is None or size_bytes is None else total + size_bytes
 
     def add_document(self, plan: DocumentPlan) -> None:
         """Count one document."""

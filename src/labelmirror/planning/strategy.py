@@ -21,14 +21,22 @@ def choose_way(ways: Sequence[ReadWay], documents: int) -> ReadWay | None:
 
 
 def forecast(
-    *, images: int, image_bytes: int, image_batch: int, quota: Quota, pushes: int = 0, save_batch: int = 1
+    *,
+    images: int,
+    image_bytes: int | None,
+    image_batch: int,
+    quota: Quota,
+    pushes: int = 0,
+    reread_requests: int = 1,
+    save_batch: int = 1,
 ) -> Forecast:
-    """The price of carrying out a plan whose documents were read already.
+    """The price of carrying out a plan whose documents were read already, beside that of looking again.
 
     `image_batch` images share one request for their links; 0 means a request each. A pushed document is read again
-    before its save and read back after it; `save_batch` documents share one request to save them.
+    before its save and read back after it, by `reread_requests` each; `save_batch` documents share one request to save
+    them. A server where a save takes several requests needs more.
     """
-    requests = 2 * pushes + -(-pushes // save_batch)
+    requests = 2 * reread_requests * pushes + -(-pushes // save_batch)
     if images:
         requests += images if image_batch == 0 or images == 1 else -(-images // image_batch)
     usable = quota.usable

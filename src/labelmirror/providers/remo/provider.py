@@ -76,6 +76,7 @@ class RemoProvider:
             listing_page=PAGE,
             image_batch=0,
             safety_level=1,
+            reread_requests=2,
             atomic_saves=False,
         )
 
