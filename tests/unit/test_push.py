@@ -19,6 +19,7 @@ from labelmirror.model.trouble import Failed, Held, HoldReason
 from labelmirror.planning.merge import Field
 from support.memory_mirror import Bench, PatientClock
 from support.memory_provider import MemoryImage
+from support.memory_state import MemoryState
 
 MINE: JsonObject = {"id": "mine", "name": "car", "x": 5}
 THEIRS: JsonObject = {"id": "theirs", "name": "bus", "x": 6}
@@ -248,6 +249,16 @@ async def test_a_difference_names_annotations_on_each_side() -> None:
     assert clash.fields == [Field("x", {"base": 0, "local": 111, "remote": 222})]
     assert set(clash.categories) == {"base", "local", "remote"}
     assert found.has_base
+
+
+async def test_after_a_repair_the_two_sides_are_compared_with_each_other() -> None:
+    bench = await conflicting()
+    bench.state = MemoryState()
+    await repair(bench.mirror)
+    (found,) = await diff(bench.mirror)
+    assert not found.has_base
+    (clash,) = found.annotations
+    assert clash.fields == [Field("x", {"local": 111, "remote": 222})]
 
 
 async def test_a_file_in_which_annotations_cannot_be_told_apart_is_not_compared() -> None:
