@@ -14,7 +14,7 @@ from labelmirror.model.remote import Dataset, ListedImage, Reading
 from labelmirror.model.saving import Save, SaveAnswer, SaveResult
 from labelmirror.providers.coco_annotator.provider import CocoAnnotatorProvider
 from labelmirror.standin import Fault, FaultKind, Standin, StandinOptions, serve
-from labelmirror.standin.coco_annotator import CocoWorld, Image
+from labelmirror.standin.coco_annotator import Annotation, CocoWorld, Image
 from support.coco_annotator import coco_provider_at, coco_provider_on
 from support.pictograph import HARBOUR, listed
 from support.saves import read_one
@@ -104,7 +104,7 @@ async def test_a_save_of_everything_is_stored_and_touches_nothing_else(shared: b
         wanted = edit(made.document(before))
         made.standin.requests.clear()
         assert (await made.send(before, wanted)).answer is SaveAnswer.CLAIMED
-        assert made.asked == {CREATE: 2, MOVE: 1, STORE: 1, DELETE: 1}
+        assert made.asked == {CREATE: 2, READ: 1, MOVE: 1, STORE: 1, DELETE: 1}
         assert (await made.read()).digest == made.provider.format.digest(wanted)
         assert made.others() == others
         assert (made.image.num_annotations, made.image.annotated) == (4, True)
@@ -207,6 +207,26 @@ async def test_nothing_is_sent_where_somebody_saved_or_opened_the_image_meanwhil
         made.standin.requests.clear()
         assert (await made.send(before, edit(made.document(before)))).answer is SaveAnswer.UNKNOWN
         assert made.asked == {READ: 1}
+
+
+async def test_what_somebody_saves_while_additions_are_created_is_not_overwritten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with scene() as made:
+        before = await made.read()
+        create = made.world.create
+
+        def meanwhile(*arguments: Any, **content: Any) -> Annotation:
+            made.world.move_geometry(made.image)
+            return create(*arguments, **content)
+
+        monkeypatch.setattr(made.world, "create", meanwhile)
+        result = await made.send(before, edit(made.document(before)))
+        assert result.answer is SaveAnswer.UNKNOWN
+        held = made.document(await made.read())["annotations"]
+        assert [item["id"] for item in held] == [item["id"] for item in made.document(before)["annotations"]]
+        assert held != made.document(before)["annotations"]
+        assert STORE not in made.asked
 
 
 async def test_an_image_that_is_gone_is_told_as_gone() -> None:

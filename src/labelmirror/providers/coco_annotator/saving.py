@@ -28,8 +28,16 @@ from labelmirror.model.saving import Save, SaveAnswer, SaveResult
 from labelmirror.providers.answers import read
 from labelmirror.providers.coco_annotator import schema, wire
 from labelmirror.providers.coco_annotator.annotation import id_of
-from labelmirror.providers.coco_annotator.composing import Stored, Target, category_of, compose, creation, data_save
-from labelmirror.providers.coco_annotator.format import metadata_of
+from labelmirror.providers.coco_annotator.composing import (
+    Stored,
+    Surroundings,
+    Target,
+    category_of,
+    compose,
+    creation,
+    data_save,
+)
+from labelmirror.providers.coco_annotator.format import CocoAnnotatorFormat, annotations_of, metadata_of
 from labelmirror.providers.coco_annotator.reading import Opened, open_image
 from labelmirror.providers.documents import Problem
 from labelmirror.providers.places import pointer
@@ -37,6 +45,12 @@ from labelmirror.transport.api import Api
 
 #: What concerns all saves: none is sent after it.
 _STOPPING = (BudgetSpent, KeyRefused, Limited, RoleRefused, Unavailable)
+_BUSY = "it was not sent: somebody works on this image just now"
+_FORMAT = CocoAnnotatorFormat()
+
+
+class _Overtaken(Exception):
+    """Somebody else saved the image while the additions of a save were created."""
 
 
 class Saves:
@@ -83,16 +97,18 @@ class Saves:
         except (ProtocolError, Rejected, TooLarge) as error:
             return _result(save, SaveAnswer.UNKNOWN, f"it was not sent: {error.message}")
         if held.reading.digest != save.expected.digest or held.reading.being_annotated:
-            return _result(save, SaveAnswer.UNKNOWN, "it was not sent: somebody works on this image just now")
+            return _result(save, SaveAnswer.UNKNOWN, _BUSY)
         found = schema.unsavable(save.wanted, held.document)
         if found:
             return _result(save, SaveAnswer.REFUSED, _said(found[0]))
         return await self._carried_out(save, held)
 
     async def _carried_out(self, save: Save, held: Opened) -> SaveResult:
-        sending = _Sending(self._api)
+        sending = _Sending(self._api, self._dataset)
         try:
             await sending.save(save, held)
+        except _Overtaken:
+            return _result(save, SaveAnswer.UNKNOWN, _BUSY)
         except (NotFound, Rejected) as error:
             if sending.changed:
                 return _result(save, SaveAnswer.UNKNOWN, error.message)
@@ -110,12 +126,18 @@ class _Sending:
     """The requests of one save. `changed`: the server may hold something else than before."""
 
     api: Api
+    dataset: Dataset
     changed: bool = False
 
     async def save(self, save: Save, held: Opened) -> None:
-        """Create, move, store, delete; a deletion is last, so that what is cut off leaves too much rather than too little."""
+        """Create, move, store, delete; a deletion is last, so that what is cut off leaves too much rather than too little.
+
+        What is stored replaces all that is there by then. So after creations, which take a request each, the image is opened
+        again. Raises _Overtaken where it is not as it was: then nothing is left of the save.
+        """
         steps = compose(cast("Sequence[JsonObject]", save.wanted["annotations"]), held.annotations)
         made = [await self._created(held.around.image, target) for target in steps.targets if target.held is None]
+        around = await self._looked_again(save, held, made) if made else held.around
         for target in steps.targets:
             if target.held is not None and target.moves:
                 await self._send("PUT", f"/annotation/{id_of(target.held)}", {"category_id": category_of(target)})
@@ -123,10 +145,21 @@ class _Sending:
         stored = [
             _stored(target, target.held) if target.held is not None else next(created) for target in steps.targets
         ]
-        answer = await self._send("POST", "/annotator/data", data_save(held.around, metadata_of(save.wanted), stored))
+        answer = await self._send("POST", "/annotator/data", data_save(around, metadata_of(save.wanted), stored))
         _expect_success(answer, "POST /annotator/data")
         for number in steps.surplus:
             _expect_success(await self._send("DELETE", f"/annotation/{number}"), "DELETE /annotation")
+
+    async def _looked_again(self, save: Save, held: Opened, made: Sequence[Stored]) -> Surroundings:
+        now = await open_image(self.api, self.dataset, save.key.image, Priority.PUSH)
+        ours = {item.id for item in made}
+        others = [item for item in annotations_of(now.document) if id_of(item) not in ours]
+        is_same = _FORMAT.digest({**now.document, "annotations": others}) == held.reading.digest
+        if is_same and not now.reading.being_annotated:
+            return now.around
+        for number in sorted(ours):
+            _expect_success(await self._send("DELETE", f"/annotation/{number}"), "DELETE /annotation")
+        raise _Overtaken
 
     async def _created(self, image: int, target: Target) -> Stored:
         answer = await self._send("POST", "/annotation/", creation(image, target.wanted))
