@@ -182,7 +182,15 @@ class MemoryProvider:
         await self.door(point)
 
     async def capabilities(self) -> Capabilities:
-        return Capabilities("memory", ChangeSignal.WEAK, self.page, 1000, 1, self.save_batch, self.atomic_saves)
+        return Capabilities(
+            "memory",
+            ChangeSignal.WEAK,
+            self.page,
+            image_batch=1000,
+            safety_level=1,
+            save_batch=self.save_batch,
+            atomic_saves=self.atomic_saves,
+        )
 
     async def datasets(self) -> Sequence[Dataset]:
         return [await self.dataset(DatasetRef(name=self.name))]
