@@ -573,6 +573,17 @@ async def test_an_undo_that_clashes_lets_what_was_held_before_be_decided() -> No
     assert [trouble.id for trouble in await bench.state.troubles()] == ["001"]
 
 
+async def test_an_edit_that_keeps_a_save_from_being_undone_stays_held_and_can_be_decided_about() -> None:
+    bench = await mirrored(on_conflict=OnConflict.HOLD)
+    add_here(bench)
+    await bench.sync()
+    server(bench).annotations.append(THEIRS)
+    bench.edit(1, [])
+    assert held(await bench.sync(full=True)) == [HoldReason.BOTH_EDITED]
+    assert failed(await undo(bench.mirror, await bench.state.journal.saves())) == ["edited_here"]
+    assert (await take(bench.mirror, KEY, WishKind.LOCAL)).outcome is MirrorOutcome.SYNCED
+
+
 async def test_the_window_of_an_undo_counts_like_any_other() -> None:
     bench = await mirrored()
     add_here(bench)

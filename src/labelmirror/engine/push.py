@@ -92,7 +92,7 @@ class _Agreed:
 class Pushing:
     """The pushes of one run. `batch` documents go in one request: where it is one, each is read just before its save.
 
-    `clashing` are the documents of which a save was not undone, because later work changed the same annotations.
+    `untouched` are the documents with which a person's will was not done because of other edits: they are as they were.
     """
 
     run: Run
@@ -101,7 +101,7 @@ class Pushing:
     counts: DocumentCounts
     batch: int
     window: Window = field(default_factory=Window)
-    clashing: set[DocumentKey] = field(default_factory=set)
+    untouched: set[DocumentKey] = field(default_factory=set)
     _began_s: float = 0.0
 
     async def push(self) -> None:
@@ -282,7 +282,7 @@ class Pushing:
                 assert decision.reason is not None
                 self._hold(row, decision.reason)
             case Step.CLASH:
-                self.clashing.add(row.key)
+                self.untouched.add(row.key)
                 message = f"changed again since that save: {', '.join(decision.clashing)}"
                 self.run.fail(row.key, image_path(row.place), Stage.PUSH, UndoClash.code, message)
             case Step.ADOPT:
@@ -301,6 +301,7 @@ class Pushing:
                 wanted = documents.rebuilt(documents.parse(reading.data), decision.parts)
                 return self._sending(edit, decision, reading, wanted, render(wanted))
             case Step.LEAVE if edit.wish is not None:
+                self.untouched.add(row.key)
                 message = "it was edited here too; push that edit or take it back first"
                 self.run.fail(row.key, image_path(row.place), Stage.PUSH, "edited_here", message)
             case Step.LEAVE:

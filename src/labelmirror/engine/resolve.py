@@ -88,21 +88,20 @@ async def _grant(wishes: Mapping[DocumentKey, Wish], run: Run, report: MirrorRep
     run.troubles.clear()  # what the look found of other documents is the next run's to tell
     pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
     await conclude(run, report, pushing, await pushing.grant(wishes))
-    if pushing.clashing and not run.stopping:
+    clashes = sum(failed.code == UndoClash.code for failed in run.failures)
+    if clashes and not run.stopping:
         raise UndoClash(
-            f"{len(pushing.clashing)} of {len(wishes)} documents were not undone: the same annotations were changed since",
+            f"{clashes} of {len(wishes)} documents were not undone: the same annotations were changed since",
             hint="Edit the file as it should be, and push.",
         )
 
 
 async def conclude(run: Run, report: MirrorReport, pushing: Pushing, granted: AbstractSet[DocumentKey]) -> None:
-    """Put on record what became of the documents that were granted; of others, and of those that nothing was done to
-    because of a clash, what was known before.
-    """
+    """Put on record what became of the documents that were granted; of others and of untouched ones, what was known."""
     mirror = run.mirror
     report.window = pushing.window
     await mirror.state.set_facts(with_window(await mirror.state.facts(), pushing.window))
-    decided = granted - pushing.clashing
+    decided = granted - pushing.untouched
     left = [each for each in await mirror.state.troubles() if DocumentKey(each.id, each.set) not in decided]
-    new = [each for each in run.troubles if DocumentKey(each.id, each.set) not in pushing.clashing]
+    new = [each for each in run.troubles if DocumentKey(each.id, each.set) not in pushing.untouched]
     await record_troubles(mirror, [*left, *new])
