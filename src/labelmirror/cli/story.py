@@ -97,7 +97,7 @@ async def tell_story(call: Call, kind: str, images: int, folder: Path) -> ExitCo
     except StandinError as error:
         raise UsageError(str(error)) from error
     narrator.step("Look around")
-    program = "labelmirror" if shutil.which("labelmirror") else f"{Path(sys.executable).with_name('labelmirror')}"
+    program = "labelmirror" if shutil.which("labelmirror") else str(Path(sys.executable).with_name("labelmirror"))
     narrator.say(f"{program} status --images --config {file}")
     narrator.say(f"{program} history --config {file}")
     narrator.say("The server is gone now; labelmirror serve-standin runs one for you to try your own configuration on.")
