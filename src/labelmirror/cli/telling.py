@@ -304,7 +304,9 @@ def _troubles(mirror: str, troubles: Sequence[Trouble]) -> Iterable[str]:
     held = [trouble for trouble in troubles if isinstance(trouble, Held)]
     failed = [trouble for trouble in troubles if isinstance(trouble, Failed)]
     yield from (
-        f"{mirror}: held: {item.image}: {HELD_BECAUSE[item.reason]} ({item.reason.value})" for item in held[:SHOWN]
+        f"{mirror}: held: {item.image}{f' (set {item.set})' if item.set else ''}: {HELD_BECAUSE[item.reason]} "
+        f"({item.reason.value})"
+        for item in held[:SHOWN]
     )
     yield from _more(len(held))
     yield from (

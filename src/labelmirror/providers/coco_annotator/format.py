@@ -6,7 +6,6 @@ box and crowd marks, colour and metadata; of the image its metadata. Area and bb
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import cast
 
 from labelmirror.errors import InvalidDocument
@@ -95,37 +94,6 @@ class CocoAnnotatorFormat:
     def half_saved(self, before: Document, body: Document, found: Document) -> bool:
         """Whether the composed save of `body` over `before` passes through `found` on its way."""
         return is_between(_content(before), _content(body), _content(found))
-
-
-def _keyed(document: Document) -> dict[str, Keyed]:
-    """The annotations by key, in the document's order."""
-    names, found = names_of(document["categories"]), dict[str, Keyed]()
-    for index, annotation in enumerate(annotations_of(document)):
-        digest, number = digest_of(comparable(annotation, name_in(names, annotation))), annotation.get("id")
-        if number is None:
-            equal = sum(part.digest == digest and part.key.startswith(ADDED) for part in found.values())
-            key = f"{ADDED}{digest[:16]}" if equal == 0 else f"{ADDED}{digest[:16]}.{equal}"
-        elif id_of(annotation) is None:
-            raise InvalidDocument("an id is a whole number", pointer=f"/annotations/{index}/id")
-        else:
-            key = str(number)
-        if key in found:
-            raise InvalidDocument(f"two annotations have the id {key}", pointer=f"/annotations/{index}/id")
-        found[key] = Keyed(key, digest, annotation)
-    return found
-
-
-def _match_additions(parts: dict[str, Keyed], base: Mapping[str, Keyed]) -> None:
-    """Give annotations of which only one of the two versions knows the id the key that they have in base."""
-    waiting = [part for key, part in base.items() if key not in parts]
-    for key, part in list(parts.items()):
-        if key in base:
-            continue
-        for other in waiting:
-            if part.digest == other.digest and key.startswith(ADDED) != other.key.startswith(ADDED):
-                waiting.remove(other)
-                parts[key] = replace(part, key=other.key)
-                break
 
 
 def annotations_of(document: Document) -> Sequence[JsonObject]:
