@@ -17,8 +17,6 @@ from labelmirror.providers.documents import Problem, kind, located, parse_docume
 
 #: The key of the part that is the image's metadata; those of annotations are numbers.
 METADATA = "metadata"
-#: The keys of annotations that have no id yet begin with this.
-ADDED = "+"
 
 
 class CocoAnnotatorFormat:
