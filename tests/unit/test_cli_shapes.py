@@ -204,7 +204,7 @@ def test_a_dataset_and_the_error_of_an_answer() -> None:
 def test_people_are_told_what_is_left_and_what_to_do_next() -> None:
     held = MirrorReport("street", outcome=MirrorOutcome.HELD, troubles=[FAILED, HELD])
     text = shown(telling.runs([held]))
-    assert "street: held: images/a/c.jpg: edited here and changed on the server (both_edited)" in text
+    assert "street: held: images/a/c.jpg (set set-7): edited here and changed on the server (both_edited)" in text
     assert "street: failed: images/a/b.jpg: 3 bytes came, 4 were announced (size_mismatch)" in text
     assert "next: labelmirror conflicts list" in text
     refused = MirrorReport("street", outcome=MirrorOutcome.REFUSED, refused=REFUSAL)
