@@ -21,7 +21,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not sdk and not remo and not systemd and not boot"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not sdk and not remo and not systemd and not boot"
 
 # The figures of docs/figures.md, measured here and now.
 bench: $(STAMP)

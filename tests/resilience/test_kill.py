@@ -21,7 +21,7 @@ from support.yard import NOTHING, Held, Scene, Yard, check_interrupted, check_wh
 
 IMAGES = 8
 #: Deaths per scenario and moment where they are drawn.
-DRAWN = 12
+DRAWN = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from support.yard import Scene, Yard, is_temporary, is_working
 #: Fewer than an export would be worth.
 IMAGES = 7
 #: Deaths for each moment where they are drawn.
-DRAWN = 12
+DRAWN = 8
 
 FORMAT = PictographFormat()
 

@@ -23,7 +23,7 @@ from support.killing import Death, Driver, warm_driver
 from support.yard import Yard
 
 #: Deaths per scenario and moment where they are drawn.
-DRAWN = 8
+DRAWN = 5
 
 
 @asynccontextmanager

@@ -20,8 +20,8 @@ from sim.world import World, check_peace, failure_in
 from support.virtual_loop import run_virtual
 
 EXHAUSTIVE = os.environ.get("EXHAUSTIVE") == "1"
-INTERLEAVINGS = 5000 if EXHAUSTIVE else 200
-MONTHS = 20 if EXHAUSTIVE else 2
+INTERLEAVINGS = 5000 if EXHAUSTIVE else 100
+MONTHS = 20 if EXHAUSTIVE else 1
 
 HOUR_S = 3600.0
 

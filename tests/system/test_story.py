@@ -18,7 +18,7 @@ from support.cli import Home, home
 from support.sites import SITES, Document, Entry, Site
 
 #: How often the program is killed while it pushes.
-DEATHS = 4
+DEATHS = 3
 
 
 @dataclass(frozen=True, slots=True)
