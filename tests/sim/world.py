@@ -23,6 +23,7 @@ from labelmirror.model.events import Event
 from labelmirror.model.keys import DatasetRef
 from labelmirror.model.policy import Consent, MirrorPolicy, OnConflict
 from labelmirror.model.report import MirrorOutcome, MirrorReport
+from labelmirror.model.rows import ImageRecord
 from labelmirror.model.saving import Save, SaveOutcome
 from labelmirror.model.trouble import Failed, Stage
 from labelmirror.planning import plan as planning
@@ -195,6 +196,8 @@ class World:
         self.rest_s = 40.0
         #: What a run was told to do and nothing else; None: whatever is to be done.
         self.agreed: Agreed | None = None
+        #: Moves on record when that run began.
+        self.begun_moves: list[ImageRecord] = []
         for _ in range(self.rng.choice(images)):
             self.add_image()
         for image in self.provider.images_by_id.values():
@@ -389,8 +392,8 @@ class World:
                     msg = f"seed {self.seed}: {detail} is retired, and image {record.id} is on the server"
                     raise AssertionError(msg)
         if self.agreed is not None and point in {"tree.place:before", "tree.retire:before", "tree.move:before"}:
-            named = [*self.agreed.documents.values(), *self.agreed.images.values()]
-            assert str(detail) in {item.path for item in named}, (
+            named = {item.path for item in (*self.agreed.documents.values(), *self.agreed.images.values())}
+            assert str(detail) in named or self.ends_a_move(point, detail), (
                 f"seed {self.seed}: {point} of {detail}: no plan names it"
             )
         if point in {"tree.place:before", "tree.retire:before"}:
@@ -411,6 +414,12 @@ class World:
                 self.edits[target] = self.edits.pop(source)
         if self.life is not None:
             self.life.step(point)
+
+    def ends_a_move(self, point: str, detail: object) -> bool:
+        """Whether this is a step of a move that a dead run had begun."""
+        if point != "tree.move:before" or not isinstance(detail, tuple):
+            return False
+        return any(str(detail[1]) in {move.path, f"annotations/{move.place}.json"} for move in self.begun_moves)
 
     def ever_on_server(self, annotation: str) -> bool:
         """Whether the server ever held an annotation: then its going is the server's own affair."""
@@ -540,6 +549,7 @@ class World:
             if self.rng.random() < 0.15:
                 await self.agree()
                 await anyio.sleep(self.rng.expovariate(1 / 20))
+            self.begun_moves = list(self.state.held.moves.values())
             report = await self.run(life, consent=consent, full=self.rng.random() < 0.3)
             tasks.cancel_scope.cancel()
         self.busy, self.agreed = False, None

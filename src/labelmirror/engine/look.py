@@ -68,7 +68,8 @@ async def look(
     overdue = checked_s is None or now_s - checked_s >= mirror.policy.full_check_every_s
     fully = agreed is None and (full_check or overdue)
     await place_sets(run, dataset)
-    await recover(run, move_files=move_files)
+    # Carrying out a plan begins no move, but ends what a dead run began: files halfway would pass for lost ones.
+    await recover(run, move_files=move_files or agreed is not None)
     complete, pages = await _list_unless_unchanged(run, dataset, facts, anew=fully)
     confirmed = await _confirm_absent(run, dataset, pages) if complete else frozenset()
     looked = Look(
