@@ -3,10 +3,12 @@
 import json
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final
 
+import anyio
 from anyio import to_thread
 
 from labelmirror.app import Workshop, open_mirror, open_snapshots
@@ -17,99 +19,111 @@ from labelmirror.engine import cycle
 from labelmirror.engine.cycle import CycleOptions
 from labelmirror.engine.restore_server import RestoreOptions, plan_restore_to_server, restore_to_server
 from labelmirror.engine.runs import outcome_of
-from labelmirror.engine.snapshots import find
-from labelmirror.errors import DiskError, SnapshotDamaged, UsageError
-from labelmirror.model.document import JsonObject
+from labelmirror.engine.snapshots import find, images_of
+from labelmirror.errors import DiskError, InvalidDocument, UsageError
+from labelmirror.model.document import JsonObject, JsonValue
+from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Consent
 from labelmirror.model.report import MirrorReport
-from labelmirror.model.snapshot import Access, SnapshotPage
+from labelmirror.model.snapshot import Access, SnapshotHead
 from labelmirror.model.trouble import Failed, Stage
-from labelmirror.standin import Dataset, Standin, StandinOptions, serve
-
-#: The kind of server whose stand-in can be given the images of a snapshot.
-KIND: Final = "pictograph"
+from labelmirror.providers.registry import KINDS, Kind
+from labelmirror.standin import Blank, BlankSet, Standin, StandinOptions, serve
 
 
-async def drill(call: Call, wanted: str) -> MirrorReport:
-    """Restore a snapshot to an empty dataset on loopback, by the same protocol as to the server, and read it all again.
+async def drill(call: Call, wanted: str, stop: anyio.Event, *, wait_s: float) -> MirrorReport:
+    """Restore a snapshot on loopback, to its dataset as it would be if every annotation were lost, and read it all again.
 
-    What differs then from what was saved is reported as failed. Its mirror and server are not touched. Raises UsageError
-    for a kind of server whose stand-in cannot be given any images.
+    Every document that says anything goes through the save protocol of its kind of server. What differs then from what was
+    saved is reported as failed. Its mirror and its server are not touched. `stop` ends it as it ends a restore.
     """
     async with AsyncExitStack() as stack:
         shop = stack.enter_context(open_shop(call))
-        store = await stack.enter_async_context(open_snapshots(shop, Access.READ))
+        store = await stack.enter_async_context(open_snapshots(shop, Access.READ, wait_s=wait_s))
         snapshot = await find(store, wanted)
         head = snapshot.head
-        _check_kind(shop, head.server)
+        kind = _kind_of(shop, head.server)
         standin = await stack.enter_async_context(
-            serve(StandinOptions(kind=KIND, images=0, limit=None, export_polls=0))
+            serve(StandinOptions(kind=kind, sample=False, limit=None, export_polls=0))
         )
-        dataset = standin.world.add_dataset(head.dataset_name, _classes(head.summary))
-        for name in head.pages:
-            with suppress(SnapshotDamaged):  # the restore reports it
-                _fill(standin, dataset, await store.page(name))
+        filling = standin.begin(_blank(head))
+        async for image, documents in images_of(store, snapshot):
+            sizes = (_size(KINDS[kind], document) for document in documents)
+            with suppress(ValueError):  # the restore says that the server does not have it
+                filling.add_image(image.id, image.directory, image.name, next(filter(None, sizes), None))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="labelmirror-drill-")))
-        config = load(await to_thread.run_sync(_configure, folder, standin, head.mirror, dataset.id), {})
+        config = load(await to_thread.run_sync(_configure, folder, standin, head), {})
         there = stack.enter_context(furnish(config, call.masker, os.environ))
         mirror = await stack.enter_async_context(open_mirror(there, head.mirror))
-        first = await cycle.sync(mirror, CycleOptions())
+        first = await cycle.sync(mirror, CycleOptions(stop=stop))
         if first.error is not None:
             return first
-        everything = RestoreOptions(exact=True, elsewhere=True, consent=Consent(deletes=0, changes=head.documents))
+        everything = RestoreOptions(exact=True, consent=Consent(deletes=0, changes=head.documents), stop=stop)
         report = await restore_to_server(mirror, store, snapshot, everything)
+        if report.error is not None:
+            return report
         left = await plan_restore_to_server(mirror, store, snapshot, everything)
-    report.error = report.error or left.error
+    report.error = left.error
     message = "what is read back is not what was saved"
+    failed = {DocumentKey(each.id, each.set) for each in report.troubles}
     differing = [
-        Failed(item.key.image, item.key.set, item.path, Stage.VERIFY, "not_restored", message) for item in left.items
+        Failed(item.key.image, item.key.set, item.path, Stage.VERIFY, "not_restored", message)
+        for item in left.items
+        if item.key not in failed
     ]
-    report.troubles = [*report.troubles, *differing]
+    report.troubles = list(dict.fromkeys([*report.troubles, *left.troubles, *differing]))
     report.outcome = outcome_of(report)
     return report
 
 
-def _check_kind(shop: Workshop, name: str) -> None:
-    server = shop.config.settings.servers.get(name)
-    if server is None or server.kind != KIND:
-        kind = "is not in the configuration" if server is None else f"is of kind {server.kind}"
+def _kind_of(shop: Workshop, server: str) -> str:
+    """The kind of the server that a snapshot is of. Raises UsageError where nobody can tell."""
+    settings = shop.config.settings.servers.get(server)
+    if settings is None:
         raise UsageError(
-            f"a drill needs a stand-in that can be given any images, as there is for {KIND}; {name!r}, the server of this "
-            f"snapshot, {kind}",
-            hint="restore to a folder (--to DIR), or to a dataset that is there for trying (--to-server NAME)",
+            f"the snapshot is of the server {server!r}, which the configuration does not have",
+            hint=f"a drill needs to know its kind: add [servers.{server}] with kind and url",
         )
+    return settings.kind
 
 
-def _classes(summary: JsonObject) -> list[JsonObject]:
-    categories = summary.get("categories")
-    return [entry for entry in categories if isinstance(entry, dict)] if isinstance(categories, list) else []
+def _blank(head: SnapshotHead) -> Blank:
+    """The dataset of a snapshot, as its dataset.json has it. A set whose task is not known had gone before."""
+    sets = [
+        BlankSet(str(each["id"]), str(each["name"]), each["task"])
+        for each in _objects(head.summary.get("sets"))
+        if isinstance(each["task"], str)
+    ]
+    return Blank(head.dataset_id, head.dataset_name, _objects(head.summary.get("categories")), sets)
 
 
-def _fill(standin: Standin, dataset: Dataset, page: SnapshotPage) -> None:
-    """Give the server images without annotations. Their bytes are not asked for; they are recognised by place and size."""
-    for saved in page.images:
-        if (
-            dataset.at(f"/{saved.directory}", saved.name) is not None
-        ):  # two of one name: the stand-in has one at a place
-            continue
-        image = standin.world.add_image(dataset, saved.name, f"/{saved.directory}")
-        image.size_bytes = saved.size_bytes if saved.size_bytes is not None else image.size_bytes
+def _objects(value: JsonValue) -> Sequence[JsonObject]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
 
 
-def _configure(folder: Path, standin: Standin, mirror: str, dataset: str) -> Path:
-    """Write a configuration for the drill alone, for its owner's eyes only: the key is in it."""
+def _size(kind: Kind, document: bytes) -> tuple[int, int] | None:
+    """What a document knows of the size of its image, whose file is not asked for."""
+    try:
+        return kind.coco_form()(kind.format().parse(document)).size
+    except InvalidDocument:
+        return None
+
+
+def _configure(folder: Path, standin: Standin, head: SnapshotHead) -> Path:
+    """Write a configuration for the drill alone, for its owner's eyes only: the key, or the password, is in it."""
+    access = asdict(standin.login) if standin.login else {"key": standin.key}
     lines = [
         "version = 1",
         'state = "state"',
         'ledger = "state/ledger.db"',
-        "[servers.drill]",
-        f'kind = "{KIND}"',
+        f"[servers.{json.dumps(head.server)}]",
+        f"kind = {json.dumps(standin.kind)}",
         f"url = {json.dumps(standin.url)}",
-        f"key = {json.dumps(standin.key)}",
+        *(f"{name} = {json.dumps(value)}" for name, value in access.items()),
         "reserve = 0",
-        f"[datasets.{json.dumps(mirror)}]",
-        'server = "drill"',
-        f"id = {json.dumps(dataset)}",
+        f"[datasets.{json.dumps(head.mirror)}]",
+        f"server = {json.dumps(head.server)}",
+        f"id = {json.dumps(head.dataset_id)}",
         'path = "mirror"',
         'content = "annotations"',
     ]

@@ -70,7 +70,7 @@ def restore(
             from labelmirror.cli.drill import drill
             from labelmirror.cli.runs import answer_with_runs
 
-            return answer_with_runs(call, [await drill(call, snapshot)], stop)
+            return answer_with_runs(call, [await drill(call, snapshot, stop.requested, wait_s=0.0)], stop)
         if to is not None:
             return await _restore_to_folder(call, stop, snapshot, to, plans=dry_run)
         options = RestoreOptions(exact, elsewhere=name is not None, consent=consent, stop=stop.requested)

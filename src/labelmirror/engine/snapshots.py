@@ -1,6 +1,6 @@
 """Work on stored snapshots: find one, check one, and let go of those that no rule keeps."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
@@ -56,6 +56,18 @@ def unusable_snapshot(snapshot: str, why: str) -> SnapshotDamaged:
         f"snapshot {snapshot[:8]} {why}",
         hint=f"Put snapshots/{snapshot}.json back from a copy of the store, or remove it to give that snapshot up.",
     )
+
+
+async def images_of(store: SnapshotStore, snapshot: Snapshot) -> AsyncIterator[tuple[SavedImage, Sequence[bytes]]]:
+    """The images of a snapshot, each with its documents. What is damaged is left out."""
+    for name in snapshot.head.pages:
+        try:
+            images = (await store.page(name)).images
+        except SnapshotDamaged:
+            continue
+        saved = await store.documents([one.content for image in images for one in image.documents])
+        for image in images:
+            yield image, [saved[one.content] for one in image.documents if one.content in saved]
 
 
 # --- checking ----------------------------------------------------------------------------------------------------

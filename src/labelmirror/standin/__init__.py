@@ -13,18 +13,21 @@ from labelmirror.standin.options import Role, StandinOptions, WindowKind
 from labelmirror.standin.record import RequestRecord
 from labelmirror.standin.registry import BUILDERS
 from labelmirror.standin.server import Standin, serve
-from labelmirror.standin.service import Colleague, Login
+from labelmirror.standin.service import Blank, BlankSet, Colleague, Filling, Login
 from labelmirror.standin.world import Dataset, Image, World
 
 KINDS = tuple(BUILDERS)
 
 __all__ = [
     "KINDS",
+    "Blank",
+    "BlankSet",
     "Colleague",
     "Dataset",
     "Fault",
     "FaultKind",
     "FaultPlanError",
+    "Filling",
     "Image",
     "Login",
     "RequestRecord",

@@ -30,7 +30,7 @@ class Role(StrEnum):
 class StandinOptions:
     """One stand-in server and its sample world.
 
-    `port` 0 takes any free port. `limit` is requests per `window_s` and key; None: the server announces no limit.
+    Without `sample` the server holds nothing at first. `port` 0 takes any free port. `limit` is requests per `window_s` and key; None: the server announces no limit.
     A link to the storage host works for `link_lifetime_s`. An export is ready `export_build_s` after its creation
     and after `export_polls` questions about it; with `export_empty`, images without annotations have a member in it.
     `page_cap` and `batch_cap` bound what one listing page and one batch
@@ -44,6 +44,7 @@ class StandinOptions:
     host: str = "127.0.0.1"
     port: int = 0
     storage_host: str = "127.0.0.2"
+    sample: bool = True
     images: int = 24
     unannotated_every: int = 5
     hostile_names: bool = False

@@ -19,7 +19,7 @@ from labelmirror.standin.links import LinkSigner
 from labelmirror.standin.options import Role, StandinOptions
 from labelmirror.standin.record import RequestLog
 from labelmirror.standin.registry import builder
-from labelmirror.standin.service import Colleague, Ground, Login, Service
+from labelmirror.standin.service import Blank, Colleague, Filling, Ground, Login, Service
 from labelmirror.standin.world import World
 
 _SHUTDOWN_S = 0.2
@@ -87,6 +87,10 @@ class Standin:
     def revoke_key(self) -> None:
         """Let the first key be refused from now on."""
         self._keys[0].active = False
+
+    def begin(self, blank: Blank) -> Filling:
+        """Make a dataset, and give what fills it."""
+        return self._service.begin(blank)
 
     def expire_links(self) -> None:
         """Let every signed link that was handed out be refused from now on."""

@@ -182,10 +182,12 @@ class World:
         """The dataset that holds an image. Raises KeyError."""
         return self._dataset_of[image if isinstance(image, str) else image.id]
 
-    def add_dataset(self, name: str, classes: Iterable[Mapping[str, object]] = sample.CLASSES) -> Dataset:
+    def add_dataset(
+        self, name: str, classes: Iterable[Mapping[str, object]] = sample.CLASSES, *, dataset_id: str | None = None
+    ) -> Dataset:
         """A new, empty dataset."""
         dataset = Dataset(
-            id=self.new_id(),
+            id=dataset_id or self.new_id(),
             name=name,
             description=f"Sample dataset {name}",
             classes=list(classes),
@@ -200,6 +202,7 @@ class World:
         filename: str,
         directory: str = "/",
         *,
+        image_id: str | None = None,
         payload: bytes | None = None,
         mime: str = "image/png",
         size: tuple[int, int] | None = None,
@@ -211,7 +214,7 @@ class World:
         base = pictures.drawing(number % pictures.DRAWINGS, mime)
         width, height = size if size is not None else (base.width, base.height)
         image = Image(
-            id=self.new_id(),
+            id=image_id or self.new_id(),
             filename=filename,
             directory=directory,
             status=status,

@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from labelmirror.standin.coco_annotator import wire
@@ -13,8 +14,9 @@ from labelmirror.standin.coco_annotator.colleague import CocoColleague
 from labelmirror.standin.coco_annotator.datasets import DatasetRoutes
 from labelmirror.standin.coco_annotator.desk import ANYBODY, COOKIE, DONE, Desk, body_of, refusal
 from labelmirror.standin.coco_annotator.exports import ExportRoutes
+from labelmirror.standin.coco_annotator.filling import begin
 from labelmirror.standin.coco_annotator.images import ImageRoutes
-from labelmirror.standin.coco_annotator.sample import ADMIN, sample_world
+from labelmirror.standin.coco_annotator.sample import ADMIN, bare_world, sample_world
 from labelmirror.standin.coco_annotator.undo import UndoRoutes
 from labelmirror.standin.coco_annotator.world import User
 from labelmirror.standin.exchange import Call, Memory, Refusal, Reply, Route
@@ -29,14 +31,15 @@ _LISTS = ("images", "datasets", "categories")
 
 
 def build(ground: Ground) -> Service:
-    """A COCO Annotator with its sample world."""
-    world = sample_world(ground.clock, ground.options)
+    """A COCO Annotator, with its sample world if that is asked for."""
+    world = (sample_world if ground.options.sample else bare_world)(ground.clock, ground.options)
     desk = Desk(ground.options, ground.clock, world, f"{ground.options.seed} sessions".encode())
     login = Login(ADMIN, world.users[ADMIN].password)
     return Service(
         world=world,
         dialect=CocoAnnotator(desk),
         colleague=CocoColleague(world),
+        begin=partial(begin, world),
         login=login,
         keep_alive_s=KEEP_ALIVE_S,
     )

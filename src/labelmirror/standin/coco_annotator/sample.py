@@ -12,14 +12,20 @@ ADMIN = "admin"
 _MEADOW = (0, 5, 14, 11)
 
 
+def bare_world(clock: ServerClock, options: StandinOptions) -> CocoWorld:
+    """A world with its first user."""
+    world = CocoWorld(clock, options.seed)
+    world.add_user(ADMIN, f"{world.rng.getrandbits(64):016x}", is_admin=True)
+    return world
+
+
 def sample_world(clock: ServerClock, options: StandinOptions) -> CocoWorld:
     """A world with the datasets `harbour` of `options.images` images, `meadow & shore`, and a deleted one, `attic`.
 
     `harbour` has one more image that is deleted. Of the categories, `buoy` is used by no annotation and `wreck` is
     deleted. With hostile names, the first images of `harbour` bear them.
     """
-    world = CocoWorld(clock, options.seed)
-    world.add_user(ADMIN, f"{world.rng.getrandbits(64):016x}", is_admin=True)
+    world = bare_world(clock, options)
     boat = world.add_category("boat", ADMIN, "#e6194b", supercategory="vessel")
     building = world.add_category("building", ADMIN, "#4363d8", metadata={"checked": "no"})
     person = world.add_category(

@@ -165,10 +165,11 @@ class CocoWorld:
         self._last_id: dict[str, int] = defaultdict(int)
         self._of_image: dict[int, list[Annotation]] = defaultdict(list)
 
-    def next_id(self, collection: str) -> int:
-        """The next id of a collection. Also what is refused afterwards uses one up."""
-        self._last_id[collection] += 1
-        return self._last_id[collection]
+    def next_id(self, collection: str, given: int | None = None) -> int:
+        """The next id of a collection, or a given one that nothing had. Also what is refused afterwards uses one up."""
+        found = given if given is not None else self._last_id[collection] + 1
+        self._last_id[collection] = max(self._last_id[collection], found)
+        return found
 
     def colour(self) -> str:
         """Any colour."""
@@ -195,25 +196,31 @@ class CocoWorld:
         user = self.users[name.casefold()] = User(name, password, is_admin)
         return user
 
-    def add_category(self, name: str, creator: str, color: str | None = None, **more: Any) -> Category:
+    def add_category(
+        self, name: str, creator: str, color: str | None = None, *, category_id: int | None = None, **more: Any
+    ) -> Category:
         """A new category; without a colour, it gets any."""
-        number = self.next_id("category")
+        number = self.next_id("category", category_id)
         category = self.categories[number] = Category(number, name, color or self.colour(), creator, **more)
         return category
 
-    def add_dataset(self, name: str, owner: str, categories: Iterable[Category] = ()) -> Dataset:
+    def add_dataset(
+        self, name: str, owner: str, categories: Iterable[Category] = (), *, dataset_id: int | None = None
+    ) -> Dataset:
         """A new, empty dataset."""
-        number = self.next_id("dataset")
+        number = self.next_id("dataset", dataset_id)
         dataset = Dataset(number, name, f"{ROOT}{name}/", owner, [category.id for category in categories])
         self.datasets[number] = dataset
         return dataset
 
-    def add_image(self, dataset: Dataset, place: str, payload: bytes | None = None, **more: Any) -> Image:
+    def add_image(
+        self, dataset: Dataset, place: str, payload: bytes | None = None, *, image_id: int | None = None, **more: Any
+    ) -> Image:
         """Register a picture at `place` below the dataset's folder; without a payload, one is drawn.
 
         `more` are attributes of the image; width and height must be among them if there is a payload.
         """
-        number = self.next_id("image")
+        number = self.next_id("image", image_id)
         mime = mime_of(place)
         drawing = pictures.drawing(number % pictures.DRAWINGS, "image/png" if mime == "image/png" else "image/jpeg")
         known = {"width": drawing.width, "height": drawing.height, "modified_s": self.clock.now_s(), **more}

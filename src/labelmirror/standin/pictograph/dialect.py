@@ -3,6 +3,7 @@
 import random
 import string
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from labelmirror.standin.clock import iso
@@ -16,31 +17,34 @@ from labelmirror.standin.pictograph.datasets import DatasetRoutes
 from labelmirror.standin.pictograph.desk import Desk
 from labelmirror.standin.pictograph.documents import DocumentRoutes
 from labelmirror.standin.pictograph.exports import Exports
+from labelmirror.standin.pictograph.filling import begin
 from labelmirror.standin.pictograph.generation import Generation
 from labelmirror.standin.pictograph.images import ImageRoutes
 from labelmirror.standin.pictograph.wire import Wire
 from labelmirror.standin.service import Ground, Service
 from labelmirror.standin.storage import Storage
-from labelmirror.standin.world import sample_world
+from labelmirror.standin.world import World, sample_world
 
 _PREFIX_CHARACTERS = 12
 
 
 def build(ground: Ground) -> Service:
-    """A Pictograph of the asked generation with its sample world. Raises StandinError for an unknown generation."""
+    """A Pictograph of the asked generation, with its sample world if that is asked for. Raises StandinError for an unknown generation."""
     options = ground.options
     known = tuple(generation.value for generation in Generation)
     if options.generation not in known:
         raise StandinError(f"unknown generation {options.generation!r}{nearest(options.generation, known)}")
     generation = Generation(options.generation)
-    world = sample_world(
-        ground.clock,
-        images=options.images,
-        unannotated_every=options.unannotated_every,
-        hostile_names=options.hostile_names,
-        richness=generation.richness,
-        seed=options.seed,
-    )
+    world = World(ground.clock, options.seed)
+    if options.sample:
+        world = sample_world(
+            ground.clock,
+            images=options.images,
+            unannotated_every=options.unannotated_every,
+            hostile_names=options.hostile_names,
+            richness=generation.richness,
+            seed=options.seed,
+        )
     wire = Wire(generation, ground.api_url)
     exports = Exports(options, ground.clock, wire, ground.folder)
     storage = Storage(ground.clock, ground.signer, world, exports.stored)
@@ -49,6 +53,7 @@ def build(ground: Ground) -> Service:
         world=world,
         dialect=Pictograph(desk, ground.keys),
         colleague=PictographColleague(world),
+        begin=partial(begin, world),
         files=storage.routes(),
         close=exports.close,
     )

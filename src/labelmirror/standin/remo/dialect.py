@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,9 +14,11 @@ from labelmirror.standin.remo.datasets import DatasetRoutes, FileRoutes
 from labelmirror.standin.remo.desk import Desk, members
 from labelmirror.standin.remo.door import Access, Door, Malformed
 from labelmirror.standin.remo.exports import ExportRoutes
+from labelmirror.standin.remo.filling import begin
 from labelmirror.standin.remo.labels import SetRoutes
 from labelmirror.standin.remo.sample import sample_world
 from labelmirror.standin.remo.uploads import UploadRoutes
+from labelmirror.standin.remo.world import RemoWorld
 from labelmirror.standin.service import Ground, Login, Service
 
 VERSION = "0.6.1"
@@ -26,18 +29,26 @@ _PAGE = (
 
 
 def build(ground: Ground) -> Service:
-    """A Remo with its sample world."""
+    """A Remo, with its sample world if that is asked for."""
     options = ground.options
-    world = sample_world(
-        ground.clock,
-        clock_offset_s=options.clock_offset_s,
-        images=options.images,
-        unannotated_every=options.unannotated_every,
-        hostile_names=options.hostile_names,
-        seed=options.seed,
-    )
+    world = RemoWorld(ground.clock, options.seed)
+    if options.sample:
+        world = sample_world(
+            ground.clock,
+            clock_offset_s=options.clock_offset_s,
+            images=options.images,
+            unannotated_every=options.unannotated_every,
+            hostile_names=options.hostile_names,
+            seed=options.seed,
+        )
     desk = Desk(world, Door(ground.keys, world))
-    return Service(world=world, dialect=Remo(desk, ground.keys), colleague=RemoColleague(world), login=LOGIN)
+    return Service(
+        world=world,
+        dialect=Remo(desk, ground.keys),
+        colleague=RemoColleague(world),
+        begin=partial(begin, world),
+        login=LOGIN,
+    )
 
 
 class Remo:

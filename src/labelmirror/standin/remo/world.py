@@ -81,10 +81,10 @@ class RemoWorld:
 
     # Datasets, folders and images.
 
-    def add_dataset(self, name: str) -> Dataset:
+    def add_dataset(self, name: str, *, dataset_id: int | None = None) -> Dataset:
         """A new, empty dataset."""
         now_s = self.clock.now_s()
-        dataset = Dataset(id=self._next("dataset"), name=name, created_s=now_s, updated_s=now_s)
+        dataset = Dataset(id=self._next("dataset", dataset_id), name=name, created_s=now_s, updated_s=now_s)
         self.datasets[dataset.id] = dataset
         return dataset
 
@@ -106,6 +106,7 @@ class RemoWorld:
         name: str,
         folder: Folder | None = None,
         *,
+        image_id: int | None = None,
         payload: bytes | None = None,
         mime: str = "image/jpeg",
         size: tuple[int, int] | None = None,
@@ -113,7 +114,7 @@ class RemoWorld:
         linked: str | None = None,
     ) -> Image:
         """Take in an image; without a payload, one is drawn. Its name may be taken. `size` is in pixels."""
-        image_id = self._next("image")
+        image_id = self._next("image", image_id)
         content = payload if payload is not None else drawn(image_id, mime)
         base = pictures.drawing(image_id % pictures.DRAWINGS, mime)
         dataset.last_number += 1
@@ -160,13 +161,15 @@ class RemoWorld:
 
     # Annotation sets, their classes and tags.
 
-    def add_set(self, dataset: Dataset, name: str, task: Task, classes: Iterable[str] = ()) -> AnnotationSet:
+    def add_set(
+        self, dataset: Dataset, name: str, task: Task, classes: Iterable[str] = (), *, set_id: int | None = None
+    ) -> AnnotationSet:
         """A new annotation set. Raises ValueError if the dataset has one of this name."""
         if any(each.name == name for each in dataset.sets.values()):
             raise ValueError(name)
         now_s = self.clock.now_s()
         added = AnnotationSet(
-            id=self._next("set"), name=name, task=task, dataset=dataset, created_s=now_s, updated_s=now_s
+            id=self._next("set", set_id), name=name, task=task, dataset=dataset, created_s=now_s, updated_s=now_s
         )
         for each in classes:
             added.classes[self._class_id(each)] = each
@@ -405,9 +408,12 @@ class RemoWorld:
             self._tags[name] = self._next("tag")
         return self._tags[name]
 
-    def _next(self, kind: str) -> int:
-        self._last[kind] = self._last.get(kind, 0) + 1
-        return self._last[kind]
+    def _next(self, kind: str, given: int | None = None) -> int:
+        """An id that nothing of this kind had: the next one, or a given one."""
+        last = self._last.get(kind, 0)
+        found = given if given is not None else last + 1
+        self._last[kind] = max(last, found)
+        return found
 
 
 def spelt(name: str) -> str:
