@@ -6,7 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint types unit bench test-kill test-writers test-sdk test-remo test-systemd test-boot soak lock clean
+.PHONY: demo test lint types unit bench test-fresh test-kill test-writers test-sdk test-remo test-systemd test-boot soak lock clean
 
 demo: $(STAMP)
 	$(BIN)/labelmirror demo
@@ -26,6 +26,10 @@ unit: $(STAMP)
 # The figures of docs/figures.md, measured here and now.
 bench: $(STAMP)
 	$(BIN)/python -m bench
+
+# The same suite on seeds that nobody has seen; what it finds is replayed with: pytest --seed N.
+test-fresh: $(STAMP)
+	$(BIN)/python -m pytest --fresh -n 3 --dist worksteal -m "not sdk and not remo and not systemd and not boot"
 
 # Death at every single write, and every fault on every single request; make test draws some of them.
 test-kill: $(STAMP)

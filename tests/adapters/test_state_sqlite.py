@@ -223,8 +223,10 @@ async def _live(rng: random.Random, *states: MirrorState) -> None:
                 await state.add_readings([(read, token) for read in readings], 3.0)
             case 4:
                 await state.forget_documents(keys[:1])
-            case 5 | 6:
+            case 5:
                 await state.record_images(records)
+            case 6:
+                await state.end_moves(records)
             case 7:
                 await state.add_readings([(read, token) for read in readings], 3.0)
                 await state.record_documents([DocumentRecorded(read.key, base_of(read), local) for read in readings])

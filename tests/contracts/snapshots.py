@@ -126,10 +126,8 @@ class SnapshotContract:
         assert vandal.held("documents") == set(documents("one"))
 
     async def test_an_image_is_stored_from_its_file_and_not_by_it(
-        self, store: SnapshotStore, tmp_path: Path, vandal: Vandal, request: pytest.FixtureRequest
+        self, store: SnapshotStore, tmp_path: Path, vandal: Vandal, seed: int
     ) -> None:
-        seed = request.config.getoption("--seed") or random.randrange(2**32)
-        print(f"seed {seed}")
         data = random.Random(seed).randbytes(3 * 2**20 + 17)
         file = tmp_path / "mirror" / "images" / "a.jpg"
         file.parent.mkdir(parents=True)

@@ -396,15 +396,23 @@ class StateContract:
         await state.compact()
         assert await state.sets() == [SetRecord("s1", "boxes", "boxes")]
 
-    async def test_a_move_is_unfinished_until_the_image_is_recorded(self, state: MirrorState) -> None:
+    async def test_a_move_is_unfinished_until_it_is_ended_whatever_is_recorded_of_the_image(
+        self, state: MirrorState
+    ) -> None:
         old = ImageRecord("a", "", "a.jpg", "a.jpg", 5, "sha", stat(), ImageCondition.INTACT)
         new = replace(old, directory="x", name=HOSTILE, place="x/_.jpg")
         await state.record_images([old, record("b")])
         await state.begin_moves([Move(old, new)])
         assert list(await state.unfinished_moves()) == [Move(old, new)]
         assert [row.record for row in await state.image_rows(None, 1)] == [old]
-        await state.record_images([new])
+        lost = replace(old, condition=ImageCondition.MISSING)
+        await state.record_images([lost])
+        assert list(await state.unfinished_moves()) == [Move(lost, replace(new, condition=ImageCondition.MISSING))], (
+            "a scan in between forgets no move"
+        )
+        await state.end_moves([new])
         assert list(await state.unfinished_moves()) == []
+        assert [row.record for row in await state.image_rows(None, 1)] == [new]
 
     # --- what went wrong -----------------------------------------------------------------------------------------------
 

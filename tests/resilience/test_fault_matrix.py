@@ -15,8 +15,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from labelmirror.engine.cycle import CycleOptions, sync
 from labelmirror.engine.mirror import Mirror
 from labelmirror.model.keys import DatasetRef
@@ -207,12 +205,10 @@ def printed(cells: Iterable[Cell], broken: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
-async def test_every_fault_on_every_request_ends_in_step(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+async def test_every_fault_on_every_request_ends_in_step(tmp_path: Path, seed: int) -> None:
     async with firing_range(tmp_path) as here:
         cells = list(here.cells())
         if os.environ.get("EXHAUSTIVE") != "1":
-            seed = request.config.getoption("--seed") or random.randrange(2**32)
-            print(f"seed {seed}, of {len(cells)} cells")
             cells = drawn(cells, seed)
         broken: dict[str, str] = {}
         for cell in cells:

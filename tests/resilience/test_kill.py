@@ -1,6 +1,6 @@
 """A run that is killed at any of its requests or writes, and what the next one makes of what it left.
 
-A step is a request, a call of the system that changes a file, or the end of a transaction. The
+A step is a seed, a call of the system that changes a file, or the end of a transaction. The
 deaths are drawn by seed; with EXHAUSTIVE=1 in the environment (`make test-kill`) each step has one.
 """
 
@@ -66,7 +66,7 @@ class Victim:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_first_mirror_killed_at_a_step_ends_as_if_it_had_not_been(
-    tmp_path: Path, moment: str, request: pytest.FixtureRequest
+    tmp_path: Path, moment: str, seed: int
 ) -> None:
     async with stage(tmp_path) as here:
 
@@ -75,12 +75,12 @@ async def test_a_first_mirror_killed_at_a_step_ends_as_if_it_had_not_been(
             here.scene.put(here.scene.before)
             return Victim(yard, await here.driver.run(yard.config, death), None)
 
-        await _die_everywhere(here, killed, before=NOTHING, after=here.before, moment=moment, request=request)
+        await _die_everywhere(here, killed, before=NOTHING, after=here.before, moment=moment, seed=seed)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_changed_mirror_killed_at_a_step_ends_as_if_it_had_not_been(
-    tmp_path: Path, moment: str, request: pytest.FixtureRequest
+    tmp_path: Path, moment: str, seed: int
 ) -> None:
     async with stage(tmp_path) as here:
 
@@ -93,7 +93,7 @@ async def test_a_changed_mirror_killed_at_a_step_ends_as_if_it_had_not_been(
             here.scene.put(here.scene.after)
             return Victim(yard, await here.driver.run(yard.config, death), last_sync_s)
 
-        await _die_everywhere(here, killed, before=here.before, after=here.after, moment=moment, request=request)
+        await _die_everywhere(here, killed, before=here.before, after=here.after, moment=moment, seed=seed)
 
 
 async def _die_everywhere(
@@ -103,7 +103,7 @@ async def _die_everywhere(
     before: Held,
     after: Held,
     moment: str,
-    request: pytest.FixtureRequest,
+    seed: int,
 ) -> None:
     undisturbed = await killed(None)
     whole = undisturbed.ended
@@ -111,8 +111,6 @@ async def _die_everywhere(
     shutil.rmtree(undisturbed.yard.folder)
     steps: Iterable[int] = itertools.count(1)
     if os.environ.get("EXHAUSTIVE") != "1":
-        seed = request.config.getoption("--seed") or random.randrange(2**32)
-        print(f"seed {seed}")
         steps = sorted(random.Random(seed).sample(range(1, len(whole.steps) + 1), DRAWN))
     deaths = 0
     for step in steps:

@@ -139,9 +139,7 @@ def check_at_death(
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-async def test_a_push_killed_at_a_step_ends_as_if_it_had_not_been(
-    tmp_path: Path, moment: str, request: pytest.FixtureRequest
-) -> None:
+async def test_a_push_killed_at_a_step_ends_as_if_it_had_not_been(tmp_path: Path, moment: str, seed: int) -> None:
     options = StandinOptions(images=IMAGES, limit=None, unannotated_every=0)
     async with serve(options) as standin, warm_driver() as driver:
         scene = Quarrel(standin)
@@ -188,8 +186,6 @@ async def test_a_push_killed_at_a_step_ends_as_if_it_had_not_been(
 
         chosen: Iterable[int] = itertools.count(1)
         if os.environ.get("EXHAUSTIVE") != "1":
-            seed = request.config.getoption("--seed") or random.randrange(2**32)
-            print(f"seed {seed}")
             chosen = sorted(random.Random(seed).sample(range(1, len(steps) + 1), DRAWN))
         deaths: Counter[str] = Counter()
         for step in chosen:

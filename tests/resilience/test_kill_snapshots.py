@@ -62,11 +62,9 @@ def contents(yard: Yard) -> set[str]:
     return {path.relative_to(yard.folder).as_posix() for path in (yard.folder / "backups").rglob("*") if path.is_file()}
 
 
-def steps_of(count: int, request: pytest.FixtureRequest) -> Iterable[int]:
+def steps_of(count: int, seed: int) -> Iterable[int]:
     if os.environ.get("EXHAUSTIVE") == "1":
         return itertools.count(1)
-    seed = request.config.getoption("--seed") or random.randrange(2**32)
-    print(f"seed {seed}")
     return sorted(random.Random(seed).sample(range(1, count + 1), min(DRAWN, count)))
 
 
@@ -77,13 +75,11 @@ def copied(template: Yard, folder: Path) -> Yard:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-async def test_a_backup_killed_at_a_write_left_a_whole_snapshot_or_none(
-    tmp_path: Path, moment: str, request: pytest.FixtureRequest
-) -> None:
+async def test_a_backup_killed_at_a_write_left_a_whole_snapshot_or_none(tmp_path: Path, moment: str, seed: int) -> None:
     async with mirrored(tmp_path) as (driver, template):
         whole = await driver.run(copied(template, tmp_path / "yard").config, command="backup")
         deaths = 0
-        for step in steps_of(len(whole.steps), request):
+        for step in steps_of(len(whole.steps), seed):
             yard = copied(template, tmp_path / "yard")
             ended = await driver.run(yard.config, Death(step, after=moment == "after"), command="backup")
             if not ended.killed:
@@ -104,7 +100,7 @@ async def test_a_backup_killed_at_a_write_left_a_whole_snapshot_or_none(
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_prune_killed_at_a_write_takes_nothing_that_a_snapshot_needs(
-    tmp_path: Path, moment: str, request: pytest.FixtureRequest
+    tmp_path: Path, moment: str, seed: int
 ) -> None:
     async with mirrored(tmp_path) as (driver, template):
         for number in range(3):
@@ -115,7 +111,7 @@ async def test_a_prune_killed_at_a_write_takes_nothing_that_a_snapshot_needs(
         whole = await driver.run(undisturbed.config, command="prune")
         assert contents(undisturbed) < contents(template)
         deaths = 0
-        for step in steps_of(len(whole.steps), request):
+        for step in steps_of(len(whole.steps), seed):
             yard = copied(template, tmp_path / "yard")
             ended = await driver.run(yard.config, Death(step, after=moment == "after"), command="prune")
             if not ended.killed:

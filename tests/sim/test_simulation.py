@@ -3,7 +3,6 @@
 Replay a seed with: python -m pytest tests/sim --seed N
 """
 
-import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from support.memory_provider import MemoryProvider, PlainFormat
 from support.memory_state import _Journal
 from support.memory_tree import MemoryTree
 
-FIXED, FRESH = 1000, 1000
+WORLDS = 2000
 
 #: Every row of the decision table that a mirror can be in; the two with an invalid remote side are a provider's.
 ROWS = {
@@ -67,15 +66,12 @@ def live(seeds: Sequence[int]) -> tuple[Counter[str], Counter[str], Counter[str]
 
 
 def test_no_edit_is_lost_and_every_world_comes_to_rest(
-    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+    seed: int, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
 ) -> None:
-    replay = request.config.getoption("--seed")
-    if replay is not None:
-        live([replay])
+    if request.config.getoption("--seed") is not None:
+        live([seed])
         return
-    first = random.randrange(10**6, 10**9)
-    seeds = [*range(FIXED), *range(first, first + FRESH)]
-    print(f"fresh seeds {first} to {first + FRESH - 1}")
+    seeds = range(seed, seed + WORLDS)
     rows: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     crashes: Counter[str] = Counter()
@@ -85,7 +81,7 @@ def test_no_edit_is_lost_and_every_world_comes_to_rest(
         crashes += more_crashes
     tables = (("row", rows), ("fault", faults), ("death", crashes))
     lines = [f"{count:9}  {title}  {name}" for title, counts in tables for name, count in sorted(counts.items())]
-    record_property("shown", "\n".join([f"fresh seeds {first} to {first + FRESH - 1}", *lines]))
+    record_property("shown", "\n".join([f"seeds {seeds[0]} to {seeds[-1]}", *lines]))
     assert not ROWS - rows.keys(), "rows of the table that no world reached"
     assert not {*FAULTS, *SAVE_FAULTS} - faults.keys(), "faults that never struck"
     assert not set(CRASH_POINTS) - crashes.keys(), "points at which nothing ever died"

@@ -7,7 +7,6 @@ twenty months. Replay a seed with: python -m pytest tests/sim/test_writers.py --
 """
 
 import os
-import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -111,18 +110,16 @@ def test_no_edit_is_lost_outside_the_window(
     worlds: Callable[[Sequence[int]], Counter[str]],
     number: int,
     at_once: int,
+    seed: int,
     request: pytest.FixtureRequest,
     record_property: Callable[[str, object], None],
 ) -> None:
-    replay = request.config.getoption("--seed")
-    if replay is not None:
-        worlds([replay])
+    if request.config.getoption("--seed") is not None:
+        worlds([seed])
         return
-    first = random.randrange(10**6, 10**9)
-    print(f"seeds {first} to {first + number - 1}")
-    counts = sum(lived(worlds, range(first, first + number), at_once=at_once), Counter[str]())
+    counts = sum(lived(worlds, range(seed, seed + number), at_once=at_once), Counter[str]())
     lines = [
-        f"seeds {first} to {first + number - 1}",
+        f"seeds {seed} to {seed + number - 1}",
         *(f"{count:9}  {name}" for name, count in sorted(counts.items())),
     ]
     record_property("shown", "\n".join(lines))

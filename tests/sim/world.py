@@ -55,6 +55,8 @@ CRASH_POINTS = (
     "state.add_listed:after",
     "state.add_readings:after",
     "state.begin_moves:after",
+    "state.end_moves:before",
+    "state.end_moves:after",
     "state.record_images:before",
     "state.record_images:after",
     "state.record_documents:before",
@@ -546,9 +548,12 @@ class World:
         report: MirrorReport | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.people)
-            if self.rng.random() < 0.15:
+            asks = self.rng.random()
+            if asks < 0.15:
                 await self.agree()
                 await anyio.sleep(self.rng.expovariate(1 / 20))
+            elif asks < 0.3:
+                await self.live(Life(self), lambda mirror: plan(mirror, CycleOptions()))
             self.begun_moves = list(self.state.held.moves.values())
             report = await self.run(life, consent=consent, full=self.rng.random() < 0.3)
             tasks.cancel_scope.cancel()

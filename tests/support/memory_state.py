@@ -178,7 +178,16 @@ class MemoryState:
             held.moves |= {move.new.id: move.new for move in moves}
 
     async def unfinished_moves(self) -> Sequence[Move]:
-        return [Move(self.held.records[id_], new) for id_, new in sorted(self.held.moves.items())]
+        return [
+            Move(old := self.held.records[id_], replace(old, directory=new.directory, name=new.name, place=new.place))
+            for id_, new in sorted(self.held.moves.items())
+        ]
+
+    async def end_moves(self, records: Sequence[ImageRecord]) -> None:
+        with self.change("end_moves") as held:
+            for record in records:
+                held.records[record.id] = record
+                held.moves.pop(record.id, None)
 
     async def occupied(self, folds: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
         files = frozenset(folded(record.place) for record in self.held.records.values())
@@ -209,7 +218,6 @@ class MemoryState:
         with self.change("record_images") as held:
             for record in records:
                 held.records[record.id] = record
-                held.moves.pop(record.id, None)
 
     async def record_documents(self, records: Sequence[DocumentRecorded]) -> None:
         with self.change("record_documents") as held:

@@ -154,9 +154,7 @@ async def test_an_image_that_is_deleted_there_goes_to_the_trash_here(stage: Stag
     assert stage.path(edited).read_bytes() == mine
 
 
-async def test_a_program_that_is_killed_while_it_pushes_loses_and_doubles_nothing(stage: Stage) -> None:
-    seed = random.randrange(10**9)
-    print(f"seed {seed}")
+async def test_a_program_that_is_killed_while_it_pushes_loses_and_doubles_nothing(stage: Stage, seed: int) -> None:
     rng = random.Random(seed)
     entries = await stage.entries()
     for entry in entries:

@@ -12,6 +12,7 @@ from labelmirror.model.policy import Consent, Directions, MirrorPolicy
 from labelmirror.model.report import MirrorOutcome, MirrorReport
 from labelmirror.model.trouble import Failed, Held, HoldReason, Stage
 from support.memory_mirror import Bench, nudge
+from support.memory_tree import no_fault
 
 MINE: JsonObject = {"id": "mine", "name": "car", "x": 5}
 THEIRS: JsonObject = {"id": "theirs", "name": "bus", "x": 6}
@@ -217,3 +218,26 @@ async def test_a_plan_names_no_push_where_the_mirror_does_not_push() -> None:
     bench.policy = replace(bench.policy, push=False)
     report = await bench.plan()
     assert (report.push, report.items) == (0, [])
+
+
+class Died(BaseException):
+    """The program is killed."""
+
+
+async def test_files_that_a_dead_run_was_moving_are_not_pulled_a_second_time() -> None:
+    bench = await mirrored(1)
+    bench.provider.images_by_id["000"].directory = "night"
+
+    def die(point: str, _detail: object) -> None:
+        if point == "tree.move:after":
+            raise Died
+
+    bench.tree.fault = die
+    with pytest.raises(Died):
+        await bench.sync()
+    bench.tree.fault = no_fault
+    report = await applied(bench, await planned(bench))
+    assert (report.images.pulled, report.documents.pulled) == (0, 0)
+    assert set(bench.tree.files()) == {"annotations/night/000.jpg.json", "images/night/000.jpg"}
+    assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
+    assert set(bench.tree.files()) == {"annotations/night/000.jpg.json", "images/night/000.jpg"}

@@ -185,9 +185,7 @@ def test_a_table_wider_than_the_terminal_becomes_blocks_of_lines() -> None:
     assert shown(made, 12) == "mirror   harbour\noutcome  stopped\n\nmirror   street\noutcome  -\n"
 
 
-def test_no_table_breaks_a_word_or_is_wider_than_the_terminal() -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
+def test_no_table_breaks_a_word_or_is_wider_than_the_terminal(seed: int) -> None:
     rng = random.Random(seed)
     tables = 0
     for _ in range(500):

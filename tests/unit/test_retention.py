@@ -106,9 +106,7 @@ def judged(times_s: dict[str, float], rules: Rules, zone: tzinfo) -> set[str]:
     return stay
 
 
-def test_a_year_of_snapshots_is_thinned_as_the_long_computation_says(request: pytest.FixtureRequest) -> None:
-    seed = request.config.getoption("--seed") or random.randrange(2**32)
-    print(f"seed {seed}")
+def test_a_year_of_snapshots_is_thinned_as_the_long_computation_says(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(200):
         zone = rng.choice([UTC, timezone(timedelta(hours=-9, minutes=-30)), timezone(timedelta(hours=14))])

@@ -74,10 +74,10 @@ async def _move(run: Run, moves: Sequence[Move]) -> None:
             await tree.move(pairs)
             here = await tree.stat_many([source for source, _ in pairs])
         if not any(here):
-            await state.record_images([move.new])
+            await state.end_moves([move.new])
         else:
             if blocked:
-                await state.record_images([move.old])
+                await state.end_moves([move.old])
             message = f"was renamed on the server; its files cannot follow to {move.new.place}: something is in the way"
             run.fail(DocumentKey(move.new.id), move.old.path, Stage.PULL, "move_blocked", message)
 

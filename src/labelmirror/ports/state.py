@@ -107,11 +107,15 @@ class MirrorState(Protocol):
         ...
 
     async def begin_moves(self, moves: Sequence[Move]) -> None:
-        """Note where these images' files are about to go, before the first one does; `record_images` ends it."""
+        """Note where these images' files are about to go, before the first one does."""
         ...
 
     async def unfinished_moves(self) -> Sequence[Move]:
-        """Moves that were begun and not recorded as done."""
+        """Moves that were begun and not ended, from what is on record now."""
+        ...
+
+    async def end_moves(self, records: Sequence[ImageRecord]) -> None:
+        """Put images on record where their files are after a move."""
         ...
 
     async def occupied(self, folds: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
@@ -137,7 +141,7 @@ class MirrorState(Protocol):
     # --- recording -------------------------------------------------------------------------------------------------
 
     async def record_images(self, records: Sequence[ImageRecord]) -> None:
-        """Put images on record, replacing what was known of them."""
+        """Put images on record, replacing what was known of them. A move that was begun stays begun."""
         ...
 
     async def record_documents(self, records: Sequence[DocumentRecorded]) -> None:

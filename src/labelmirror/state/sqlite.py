@@ -260,6 +260,13 @@ class SqliteMirrorState:
         )
         return [values.move_in(row) for row in rows]
 
+    async def end_moves(self, records: Sequence[ImageRecord]) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(SQL["put_image"], [(self._mirror, *values.record_out(record)) for record in records])
+            connection.executemany(SQL["end_move"], [(self._mirror, outside(record.id)) for record in records])
+
+        await self._database.write(work)
+
     async def occupied(self, folds: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
         def work(connection: sqlite3.Connection) -> tuple[frozenset[str], frozenset[str]]:
             query = SQL["occupied"]

@@ -142,6 +142,9 @@ ORDER BY s.fold, s.image LIMIT :limit;
 -- begin_move: Note where the files of an image are about to go.
 UPDATE images SET next_origin = ?3, next_place = ?4 WHERE mirror = ?1 AND image = ?2;
 
+-- end_move: The files of an image are where its record says.
+UPDATE images SET next_origin = NULL, next_place = NULL WHERE mirror = ? AND image = ?;
+
 -- moving: Images whose files were on their way, with where they were going.
 SELECT image, origin, place, size_bytes, sha256, stat_size_bytes, mtime_ns, ctime_ns, inode, condition, next_origin, next_place
 FROM images WHERE mirror = ? AND next_place IS NOT NULL ORDER BY image;
@@ -164,13 +167,12 @@ DELETE FROM sets WHERE mirror = :mirror
 -- is_place: Whether a place is a recorded one.
 SELECT 1 FROM images WHERE mirror = ? AND place = ?;
 
--- put_image: Put an image on record, which ends a move of it.
+-- put_image: Put an image on record.
 INSERT INTO images (mirror, image, origin, place, fold, size_bytes, sha256, stat_size_bytes, mtime_ns, ctime_ns, inode, condition)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET origin = excluded.origin, place = excluded.place, fold = excluded.fold,
   size_bytes = excluded.size_bytes, sha256 = excluded.sha256, stat_size_bytes = excluded.stat_size_bytes,
-  mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, inode = excluded.inode, condition = excluded.condition,
-  next_origin = NULL, next_place = NULL;
+  mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, inode = excluded.inode, condition = excluded.condition;
 
 -- put_document: Record base and local side of a document.
 INSERT INTO documents (mirror, image, set_id, base_digest, base_content, base_counts, base_token, base_checked_at_s,
