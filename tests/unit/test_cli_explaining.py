@@ -207,6 +207,12 @@ def test_history_shows_what_undo_takes() -> None:
     assert shown(explaining.history([])) == "no save is on record\n"
 
 
+def test_history_names_the_annotation_set_where_there_are_any() -> None:
+    assert " set " not in shown(explaining.history([("street", SAVE)]), 200)
+    in_set = replace(SAVE, key=DocumentKey(SAVE.key.image, "17"))
+    assert " 17 " in shown(explaining.history([("street", SAVE), ("street", in_set)]), 200)
+
+
 @pytest.mark.parametrize("image", ["1", "images/a/my boat.jpg", f"./{PATH}"])
 def test_a_save_is_found_by_the_images_id_and_paths(image: str) -> None:
     assert Wanted(image=image).means(SAVE, {})

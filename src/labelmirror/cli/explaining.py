@@ -202,19 +202,22 @@ def history(saves: Sequence[tuple[str, SaveRecord]]) -> RenderableType:
     """What was saved to servers, newest first."""
     if not saves:
         return Text("no save is on record")
+    # Few servers have annotation sets.
+    sets = ("set",) if any(save.key.set for _, save in saves) else ()
     rows = [
         (
             save.id[:ID_SHOWN],
             time_text(save.at_s),
             mirror,
             image_path(save.image),
+            *(save.key.set or None for _ in sets),
             f"{save.read_count} -> {save.new_count}",
             save.outcome.value,
             save.run,
         )
         for mirror, save in saves
     ]
-    columns = ("save", "at", "mirror", "image", "annotations", "outcome", "run")
+    columns = ("save", "at", "mirror", "image", *sets, "annotations", "outcome", "run")
     return answer(
         table(columns, rows), [], "to take one back: labelmirror undo SAVE; a whole run: labelmirror undo --run RUN"
     )
