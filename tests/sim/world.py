@@ -250,7 +250,7 @@ class World:
         (record,) = (each for each in self.state.held.saves.values() if each.idempotency_key == save.idempotency_key)
         assert save.expected.data is not None
         before = FORMAT.parse(self.state.held.contents[record.before])
-        return FORMAT.half_saved(before, save.wanted, FORMAT.parse(save.expected.data))
+        return self.provider.format.half_saved(before, save.wanted, FORMAT.parse(save.expected.data))
 
     def witness_torn_save(self, image: MemoryImage, save: Save) -> None:
         """Called when a save is about to be cut off halfway."""
