@@ -35,15 +35,12 @@ class SqliteJournal:
         await self._database.write(lambda connection: connection.execute(SQL["close_save"], row))
 
     async def open_records(self) -> Sequence[SaveRecord]:
-        return [record for record in await self.saves() if record.outcome is SaveOutcome.OPEN]
+        return await self._records("saves_left_open", self._mirror)
 
     async def saves(
         self, *, key: DocumentKey | None = None, run: str | None = None, since_s: float = 0.0
     ) -> Sequence[SaveRecord]:
-        rows = await self._database.read(
-            lambda connection: connection.execute(SQL["saves"], (self._mirror, since_s)).fetchall()
-        )
-        records = [_row_in(row) for row in rows]
+        records = await self._records("saves", self._mirror, since_s)
         return [record for record in records if key in {None, record.key} and run in {None, record.run}]
 
     async def set_alarm(self, key: DocumentKey) -> None:
@@ -57,6 +54,10 @@ class SqliteJournal:
             lambda connection: connection.execute(SQL["alarms"], (self._mirror,)).fetchall()
         )
         return frozenset(DocumentKey(inside(image), inside(set_id)) for image, set_id in rows)
+
+    async def _records(self, name: str, *about: values.Column) -> Sequence[SaveRecord]:
+        rows = await self._database.read(lambda connection: connection.execute(SQL[name], about).fetchall())
+        return [_row_in(row) for row in rows]
 
     async def _alarm(self, name: str, key: DocumentKey) -> None:
         await self._database.write(lambda connection: connection.execute(SQL[name], (self._mirror, *key_out(key))))

@@ -159,6 +159,9 @@ CREATE TABLE saves (
 -- History is read from its end.
 CREATE INDEX saves_by_time ON saves (mirror, at_s);
 
+-- Saves whose end is not known are few among all that there ever were, and every push asks for them.
+CREATE INDEX saves_open ON saves (mirror, at_s) WHERE outcome = 'open';
+
 -- Documents in which a save of somebody else was overwritten, until a person has seen it.
 CREATE TABLE alarms (
   mirror INTEGER NOT NULL REFERENCES mirrors ON DELETE CASCADE,

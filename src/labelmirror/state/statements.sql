@@ -265,6 +265,12 @@ SELECT
   previous_count, outcome
 FROM saves WHERE mirror = ? AND at_s >= ? ORDER BY at_s DESC, rowid DESC;
 
+-- saves_left_open: Saves whose end is not known, the newest first.
+SELECT
+  id, run, image, set_id, place, at_s, base, before, before_digest, body, body_digest, idempotency_key, read_count, new_count,
+  previous_count, outcome
+FROM saves WHERE mirror = ? AND outcome = 'open' ORDER BY at_s DESC, rowid DESC;
+
 -- set_alarm: A save of somebody else was overwritten in this document.
 INSERT INTO alarms (mirror, image, set_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
 
