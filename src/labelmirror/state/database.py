@@ -25,6 +25,8 @@ _BUSY_TIMEOUT_S: Final = 60.0
 #: log is folded back seldom enough that a page which was met often is written once.
 _CACHE_KIB: Final = 32 * 1024
 _LOG_PAGES: Final = 8 * 1024
+#: What meets each page once gains nothing by keeping it, and all that was ever saved would be kept for it.
+_PASSING_CACHE_KIB: Final = 1024
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _DISK = {
@@ -97,6 +99,16 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+@contextmanager
+def passing(connection: sqlite3.Connection) -> Iterator[None]:
+    """Go over whole tables inside, with memory that does not grow with them."""
+    connection.execute(f"PRAGMA cache_size = -{_PASSING_CACHE_KIB}")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
 
 def _open(path: Path, create: bool) -> sqlite3.Connection:

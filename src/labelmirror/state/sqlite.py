@@ -29,7 +29,7 @@ from labelmirror.ports.journal import SaveJournal
 from labelmirror.ports.provider import ProviderMemory
 from labelmirror.ports.state import DocumentRecorded
 from labelmirror.state import values
-from labelmirror.state.database import Database, open_database
+from labelmirror.state.database import Database, open_database, passing
 from labelmirror.state.journal import SqliteJournal
 from labelmirror.state.statements import SQL, sides_of
 from labelmirror.state.values import inside, key_out, outside
@@ -395,7 +395,8 @@ class SqliteMirrorState:
             for name in ("drop_old_listed_documents", "drop_old_listings", "drop_old_listed"):
                 connection.execute(SQL[name], present)
             connection.execute(SQL["drop_unused_sets"], present)
-            connection.execute(SQL["drop_unused_contents"])
+            with passing(connection):
+                connection.execute(SQL["drop_unused_contents"])
 
         await self._database.write(work)
 

@@ -246,9 +246,10 @@ DELETE FROM listings WHERE mirror = :mirror AND image IN (
 DELETE FROM listed WHERE mirror = :mirror AND listing <> :listing;
 
 -- drop_unused_contents: Forget contents to which no mirror refers.
-DELETE FROM contents WHERE id NOT IN (
-  SELECT base_content FROM documents WHERE base_content IS NOT NULL UNION ALL SELECT content FROM readings
-  UNION ALL SELECT base FROM saves WHERE base IS NOT NULL UNION ALL SELECT before FROM saves UNION ALL SELECT body FROM saves);
+DELETE FROM contents WHERE id IN (
+  SELECT id FROM contents EXCEPT SELECT id FROM (
+    SELECT base_content AS id FROM documents UNION ALL SELECT content FROM readings
+    UNION ALL SELECT base FROM saves UNION ALL SELECT before FROM saves UNION ALL SELECT body FROM saves));
 
 -- open_save: Put a save on record before it is sent.
 INSERT INTO saves (

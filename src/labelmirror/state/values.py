@@ -98,16 +98,16 @@ def token_out(token: Token | None) -> bytes | None:
     return None if token is None else outside(f"{'strong' if token.strong else 'weak'} {token.text}")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def counts_in(text: str) -> Counts:
     """Counts from their column. Equal texts give one object, for few differ: a pass over rows hardly ever parses."""
     counts: Counts = json.loads(text)
     return counts
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def token_in(data: bytes | None) -> Token | None:
-    """A token from its column."""
+    """A token from its column; kept as counts are. Some servers give every save a token of its own, so few are kept."""
     if data is None:
         return None
     strength, _, text = inside(data).partition(" ")

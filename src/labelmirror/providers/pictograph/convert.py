@@ -64,9 +64,9 @@ def _token(row: JsonObject) -> Token | None:
         return _token_of.__wrapped__(*values)
 
 
-@lru_cache(maxsize=4096, typed=True)
+@lru_cache(maxsize=256, typed=True)
 def _token_of(*values: JsonValue) -> Token:
-    """Hints in their order as text. Few differ, so a listing's rows share their tokens."""
+    """Hints in their order as text. Mostly few differ, so a listing's rows share their tokens."""
     shown = {name: value for name, value in zip(_HINTS, values, strict=True) if value is not None}
     return Token(json.dumps(shown, sort_keys=True), strong=False)
 
