@@ -10,7 +10,7 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,16 +30,27 @@ from labelmirror.transport.http import Timeouts
 from labelmirror.transport.pacer import Pacer
 from labelmirror.transport.retry import Backoff
 from labelmirror.tree.directory import DirectoryTree
+from support.fault_cells import Cell, all_cells, drawn, printed
 from support.ledger import MemoryAccount
 from support.quick_clock import QuickClock
 from support.yard import NAME, NOTHING, Held, Mute, Scene, Yard, check_interrupted, check_whole
 
 #: More than the documents that are read one by one rather than as an export.
 IMAGES = 12
-LASTING = 10**6
 #: For runs that are to meet silence; other runs have the patience of an ordinary test.
 IMPATIENT = Timeouts(connect_s=1, idle_s=0.1, total_s=0.4)
 PATIENT = Timeouts(connect_s=10, idle_s=10, total_s=30)
+EXHAUSTIVE = os.environ.get("EXHAUSTIVE") == "1"
+#: What servers answer that people run themselves: not drawn here.
+_SELF_HOSTED = {
+    FaultKind.PAGE_400,
+    FaultKind.PAGE_404,
+    FaultKind.STRANGER,
+    FaultKind.ERROR_500_AFTER,
+    FaultKind.MISSING_LIST,
+    FaultKind.EMPTY_LIST,
+}
+KINDS = tuple(kind for kind in FaultKind if EXHAUSTIVE or kind not in _SELF_HOSTED)
 #: Where the answers are that a kind can spoil; other kinds spoil any answer.
 ONLY = {
     FaultKind.EXPIRED_LINK: ("storage.",),
@@ -51,21 +62,6 @@ ONLY = {
     FaultKind.WRONG_ENVELOPE: ("datasets.", "exports.", "images.metadata"),
     FaultKind.PRIVATE_LINK: ("datasets.download", "exports.link"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One fault on one request: the `nth` of its route in this phase, or from that one on."""
-
-    phase: str
-    route: str
-    nth: int
-    kind: FaultKind
-    times: int
-
-    def __str__(self) -> str:
-        often = "once" if self.times == 1 else "lasting"
-        return f"{self.phase} {self.route}#{self.nth} {self.kind.value} {often}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +106,7 @@ class Range:
 
     def cells(self) -> Iterator[Cell]:
         """All of them."""
-        for phase, routes in self.requests.items():
-            for route, count in sorted(routes.items()):
-                for kind in FaultKind:
-                    if route.startswith(ONLY.get(kind, ("",))):
-                        for nth in range(1, count + 1):
-                            for times in (1, LASTING):
-                                yield Cell(phase, route, nth, kind, times)
+        return all_cells(self.requests, KINDS, ONLY)
 
 
 async def run(
@@ -180,35 +170,10 @@ async def firing_range(folder: Path) -> AsyncIterator[Range]:
         yield Range(scene, folder, first, Held.by(yard), Yard(folder / "template"), requests, clock)
 
 
-def drawn(cells: Iterable[Cell], seed: int) -> list[Cell]:
-    """One cell for each route and kind."""
-    chance = random.Random(seed)
-    groups: dict[tuple[str, FaultKind], list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault((cell.route, cell.kind), []).append(cell)
-    return [chance.choice(group) for group in groups.values()]
-
-
-def printed(cells: Iterable[Cell], broken: Iterable[str]) -> str:
-    """The matrix: cells that held and all that were tried, by request and kind."""
-    tried: dict[str, Counter[FaultKind]] = {}
-    failed: dict[str, Counter[FaultKind]] = {}
-    for cell in cells:
-        row = f"{cell.phase:8}{cell.route}"
-        tried.setdefault(row, Counter())[cell.kind] += 1
-        failed.setdefault(row, Counter())[cell.kind] += str(cell) in broken
-    lines = ["held/tried, the kinds being " + ", ".join(f"{n} {kind.value}" for n, kind in enumerate(FaultKind, 1))]
-    lines.append(f"{'':28}" + "".join(f"{number:>7}" for number in range(1, len(FaultKind) + 1)))
-    for row, counts in sorted(tried.items()):
-        held = (f"{counts[kind] - failed[row][kind]}/{counts[kind]}" if counts[kind] else "-" for kind in FaultKind)
-        lines.append(f"{row:28}" + "".join(f"{text:>7}" for text in held))
-    return "\n".join(lines)
-
-
 async def test_every_fault_on_every_request_ends_in_step(tmp_path: Path, seed: int) -> None:
     async with firing_range(tmp_path) as here:
         cells = list(here.cells())
-        if os.environ.get("EXHAUSTIVE") != "1":
+        if not EXHAUSTIVE:
             cells = drawn(cells, seed)
         broken: dict[str, str] = {}
         for cell in cells:

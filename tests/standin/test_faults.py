@@ -8,6 +8,7 @@ import pytest
 
 from labelmirror.standin import Fault, FaultKind, FaultPlanError, StandinError, load_faults
 from labelmirror.standin.faults import FaultPlan
+from support.remo_client import remo_client
 from support.standin_client import DEV, StandinClient, standin_client
 
 LIST: dict[str, str | int] = {"dataset": "harbour", "limit": 4}
@@ -118,6 +119,41 @@ async def test_a_refusing_fault_has_its_status_and_says_when_to_return_only_if_l
         assert answer.status == status
         assert ("Retry-After" in answer.headers) == (kind is FaultKind.LIMITED)
         assert ("X-RateLimit-Remaining" in answer.headers) == (kind is not FaultKind.LIMITED_BARE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "page"), [(FaultKind.ERROR_500_AFTER, 500, False), (FaultKind.PAGE_400, 400, True)]
+)
+async def test_an_answer_can_hide_that_its_work_was_done(kind: FaultKind, status: int, page: bool) -> None:
+    async with standin_client() as client:
+        image = client.standin.world.dataset("harbour").active[0]
+        await spoil(client, kind, "annotations.save")
+        place = f"{image.directory.rstrip('/')}/{image.filename}"
+        answer = await client.post(f"/annotations/harbour{place}", {"annotations": []})
+        assert (answer.status, "html" in answer.headers["Content-Type"], image.annotations) == (status, page, ())
+
+
+async def test_a_proxy_and_a_lost_login_refuse_in_their_own_ways() -> None:
+    async with standin_client() as client, remo_client() as remo:
+        await spoil(client, FaultKind.PAGE_404)
+        answer = await client.get("/images/", **LIST)
+        assert (answer.status, answer.headers["Content-Type"].partition(";")[0]) == (404, "text/html")
+        client.standin.faults.clear()
+        await spoil(client, FaultKind.STRANGER)
+        assert (await client.get("/images/", **LIST)).status == 401
+        for _ in range(2):
+            remo.standin.faults.add(Fault(route="*", kind=FaultKind.STRANGER))
+        assert (await remo.get(f"{remo.one(remo.boxes, remo.first)}/annotation/")).status == 404
+
+
+async def test_lists_can_be_missing_or_empty() -> None:
+    async with standin_client() as client:
+        await spoil(client, FaultKind.MISSING_LIST)
+        assert "data" not in (await client.get("/images/", **LIST)).json
+    async with remo_client() as remo:
+        remo.standin.faults.add(Fault(route="contents.list", kind=FaultKind.EMPTY_LIST))
+        answer = (await remo.get(f"/api/v1/ui/datasets/{remo.harbour.id}/contents/")).json
+        assert (answer["count"], answer["results"]) == (0, [])
 
 
 async def test_wrong_pages_repeat_skip_or_lack_rows() -> None:

@@ -11,6 +11,7 @@ from labelmirror.standin.faults import FaultKind
 #: What the kinds of servers call the links and the file sizes in their answers.
 _LINKS = ("image_url", "download_url", "upload_url", "original", "image", "url")
 _SIZES = ("file_size", "size", "size_in_bytes")
+_TOTALS = ("total", "count", "pages")
 _TEXT = b"This is no picture. "
 
 
@@ -53,6 +54,10 @@ def distorted(reply: Reply, fault: FaultKind, dialect: Dialect, page_before: lis
             del rows[-1]
         case FaultKind.WRONG_ENVELOPE if rows is not None:
             return replace(reply, payload=dialect.foreign_envelope(reply.payload))
+        case FaultKind.MISSING_LIST:
+            return replace(reply, payload=_without_lists(reply.payload))
+        case FaultKind.EMPTY_LIST:
+            return replace(reply, payload=_with_nothing(reply.payload))
         case FaultKind.WRONG_SIZE:
             return replace(reply, payload=_everywhere(reply.payload, _lie_about_size))
         case FaultKind.PRIVATE_LINK:
@@ -63,6 +68,23 @@ def distorted(reply: Reply, fault: FaultKind, dialect: Dialect, page_before: lis
         case _:
             pass
     return reply
+
+
+def _without_lists(payload: Any) -> Any:
+    """The payload without the lists in it; where it is one itself, an object with nothing in it."""
+    if isinstance(payload, dict):
+        return {name: value for name, value in payload.items() if not isinstance(value, list)}
+    return {} if isinstance(payload, list) else payload
+
+
+def _with_nothing(payload: Any) -> Any:
+    """The payload with all its lists empty, and nothing counted."""
+    if isinstance(payload, list):
+        return []
+    if not isinstance(payload, dict):
+        return payload
+    empty = {name: [] if isinstance(value, list) else value for name, value in payload.items()}
+    return {name: 0 if name in _TOTALS and isinstance(value, int) else value for name, value in empty.items()}
 
 
 def _everywhere(payload: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:

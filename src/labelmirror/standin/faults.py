@@ -29,6 +29,10 @@ class FaultKind(StrEnum):
     WRONG_SIZE = "wrong_size"  # the file sizes in a listing are not those of the files
     LIMITED = "limited"  # 429 with Retry-After
     LIMITED_BARE = "limited_bare"  # 429 without it
+    PAGE_400 = "page_400"  # the effect happened, the answer is a page for people, with 400
+    PAGE_404 = "page_404"  # a page for people, with 404, as of a proxy that knows no such path
+    STRANGER = "stranger"  # served as if it came without credentials
+    ERROR_500_AFTER = "error_500_after"  # the effect happened, the answer is 500
     ERROR_500 = "error_500"
     ERROR_502 = "error_502"
     ERROR_503 = "error_503"
@@ -39,6 +43,8 @@ class FaultKind(StrEnum):
     MISSING_PAGE = "missing_page"  # no rows and no more pages, the total unchanged
     SHORT_PAGE = "short_page"  # the last row of a page is left out
     WRONG_ENVELOPE = "wrong_envelope"  # a listing as another generation of the server wraps it
+    MISSING_LIST = "missing_list"  # an answer without the lists that belong into it
+    EMPTY_LIST = "empty_list"  # an answer whose lists are empty, with a total of nothing
     SLOW_DRIP = "slow_drip"  # the body a little at a time
     OVERSIZED = "oversized"  # a body much larger than anything sensible
     NOT_AN_IMAGE = "not_an_image"  # as many bytes, but no picture

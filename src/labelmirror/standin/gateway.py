@@ -32,6 +32,7 @@ _EXPIRED = (
     b"<Message>The provided token has expired.</Message></Error>"
 )
 _PAGE = b"<!DOCTYPE html><html><head><title>Just a moment</title></head><body>Please stand by.</body></html>"
+_PAGES = {FaultKind.HTML: 200, FaultKind.PAGE_400: 400, FaultKind.PAGE_404: 404}
 
 
 class Quota:
@@ -165,8 +166,19 @@ class _Endpoint:
                 return refused(Refusal(_ERRORS[fault], "server_error", "Something went wrong"))
             case FaultKind.EXPIRED_LINK:
                 return Reply(status=403, content=Memory(_EXPIRED), mime="application/xml")
-            case FaultKind.HTML:
-                return Reply(content=Memory(_PAGE), mime="text/html")
+            case FaultKind.STRANGER if key is not None:
+                raise Refusal(401, "unauthorized", "Invalid or missing API key")
+            case FaultKind.STRANGER:
+                call = await _call(request, None)
+                anonymous = {name: value for name, value in call.headers.items() if name.lower() != "authorization"}
+                return await self._route.handler(replace(call, headers=anonymous))
+            case FaultKind.ERROR_500_AFTER:
+                await self._handled(request, key)
+                return refused(Refusal(500, "server_error", "Something went wrong"))
+            case FaultKind.PAGE_400 | FaultKind.HTML | FaultKind.PAGE_404:
+                if fault is FaultKind.PAGE_400:
+                    await self._handled(request, key)
+                return Reply(status=_PAGES[fault], content=Memory(_PAGE), mime="text/html")
             case FaultKind.REDIRECT:
                 elsewhere = Origin.STORAGE if self._origin is Origin.API else Origin.API
                 location = self._stage.origins[elsewhere] + request.raw_path
