@@ -292,3 +292,24 @@ async def test_deletions_that_somebody_made_before_ours_leave_the_save_to_be_rea
         made.world.erase(made.world.annotations[gone["id"]])
         assert (await made.send(before, wanted)).answer is SaveAnswer.UNKNOWN
         assert (await made.read()).digest == made.provider.format.digest(wanted)
+
+
+async def test_an_annotation_that_the_server_has_no_size_of_stays_in_the_way_of_nothing_but_its_own_polygons() -> None:
+    async with scene() as made:
+        old = made.world.annotations_of(made.image)[0]
+        old.paper_object = []
+        old.width = None  # type: ignore[assignment]  # as an early server stored it
+        before = await made.read()
+        wanted = edit(made.document(before))
+        wanted["annotations"][2]["metadata"] = {"seen": 1}
+        assert (await made.send(before, wanted)).answer is SaveAnswer.CLAIMED
+        after = await made.read()
+        assert after.digest == made.provider.format.digest(wanted)
+        redrawn = made.document(after)
+        (there,) = (item for item in redrawn["annotations"] if item["id"] == old.id)
+        there["segmentation"] = [TRIANGLE]
+        redrawn["annotations"].append({"category_id": old.category_id, "segmentation": [TRIANGLE]})
+        made.standin.requests.clear()
+        result = await made.send(after, redrawn)
+        assert (result.answer, made.asked) == (SaveAnswer.REFUSED, {})
+        assert "no width and height" in result.message

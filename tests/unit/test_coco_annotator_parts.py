@@ -149,6 +149,13 @@ def test_the_editors_own_path_is_given_back_while_it_says_the_same() -> None:
         assert sent == (path or compound_path([ring], 100, 80))
 
 
+def test_an_annotation_without_a_size_keeps_its_polygons_by_not_naming_them() -> None:
+    around = Surroundings(3, {}, {"id": 1}, CATEGORIES)
+    targets = compose([annotation(4)], [annotation(4, width=None)]).targets
+    body: Any = data_save(around, {}, [Stored(targets[0], 4, None, 80)])
+    assert "compoundPath" not in body["categories"][0]["annotations"][0]
+
+
 # --- the long answer ---------------------------------------------------------------------------------------------
 
 

@@ -175,3 +175,15 @@ def test_a_polygon_of_no_size_is_not_saved_unless_the_server_holds_it_already() 
     ):
         (problem,) = unsavable(changed, held)
         assert problem.path == ("annotations", 0, "segmentation", 0)
+
+
+def test_polygons_cannot_change_where_the_server_has_no_size_to_compute_them_by() -> None:
+    held = document(annotation(1, width=None, height=None), annotation(2))
+    kept = document(annotation(1, color="#000000"), annotation(2, segmentation=[[1, 1, 9, 1, 9, 9.5]]))
+    assert list(unsavable(kept, held)) == []
+    (problem,) = unsavable(document(annotation(1, segmentation=[[1, 1, 9, 1, 9, 9.5]])), held)
+    assert problem.path == ("annotations", 0, "segmentation")
+    held["image"]["width"] = None
+    assert list(unsavable(document(annotation(2), annotation(None, segmentation=[], keypoints=[1, 2, 2])), held)) == []
+    (problem,) = unsavable(document(annotation(None)), held)
+    assert problem.path == ("annotations", 0, "segmentation")

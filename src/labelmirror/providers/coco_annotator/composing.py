@@ -79,12 +79,12 @@ def creation(image: int, wanted: JsonObject) -> JsonObject:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A target with the id that it has by now, and the size that its path is relative to."""
+    """A target with the id that it has by now, and the size that its path is relative to; None where it has none."""
 
     target: Target
     id: int
-    width: int
-    height: int
+    width: int | None
+    height: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +135,23 @@ def _stored(item: Stored) -> JsonObject:
         "color": wanted["color"],
         "metadata": wanted["metadata"] or {},
         "keypoints": wanted["keypoints"],
-        "compoundPath": _path(item, wanted["segmentation"]),
+        **_path(item, wanted["segmentation"]),
         "sessions": [],
     }
 
 
-def _path(item: Stored, segmentation: JsonValue) -> JsonValue:
-    """The editor's own path where it still says the same, else one made from the polygons."""
+def _path(item: Stored, segmentation: JsonValue) -> JsonObject:
+    """The editor's own path where it still says the same, else one made from the polygons.
+
+    None for an annotation without a size, on which the server would break: its polygons stay as they are then, and
+    `schema.unsavable` lets no others be wanted.
+    """
+    if item.width is None or item.height is None:
+        return {}
     own = item.target.held.get("paper_object") if item.target.held is not None else None
     if own and segmentation_of(own, item.width, item.height) == segmentation:
-        return own
-    return compound_path(cast("list[list[float]]", segmentation), item.width, item.height)
+        return {"compoundPath": own}
+    return {"compoundPath": compound_path(cast("list[list[float]]", segmentation), item.width, item.height)}
 
 
 def category_of(target: Target) -> int:

@@ -68,7 +68,8 @@ def unsavable(wanted: Document, held: Document) -> Sequence[Problem]:
     """What shows only beside the document that the server was just read to hold.
 
     Crowd marks, which no request sets (contract, 15), categories that went or were renamed since the dataset was read,
-    and polygons of no size: what the server holds already is left alone.
+    polygons of no size, and polygons that the server cannot compute because it has no size of the picture (contract, 8.3):
+    what it holds already is left alone.
     """
     there = {id_of(annotation): annotation for annotation in annotations_of(held)}
     here, now = names_of(wanted["categories"]), names_of(held["categories"])
@@ -77,8 +78,9 @@ def unsavable(wanted: Document, held: Document) -> Sequence[Problem]:
         before = there.get(id_of(annotation), {})
         if bool(annotation.get("iscrowd")) != bool(before.get("iscrowd")):
             found.append(_crowd(("annotations", index)))
-        if rounded(annotation.get("segmentation")) != rounded(before.get("segmentation")):
+        if rounded(annotation.get("segmentation") or []) != rounded(before.get("segmentation") or []):
             found += _flat(annotation, ("annotations", index))
+            found += _unsized(before or cast("JsonObject", held["image"]), ("annotations", index, "segmentation"))
         name = name_in(now, annotation)
         if name is None or name != name_in(here, annotation):
             place: Path = ("annotations", index, "category_id")
@@ -241,6 +243,13 @@ def _flat(annotation: JsonObject, path: Path) -> Iterator[Problem]:
         ):
             place = (*path, "segmentation", index)
             yield Problem(place, "a polygon has no size", "A width and a height above 0 are expected.")
+
+
+def _unsized(row: JsonObject, path: Path) -> Iterator[Problem]:
+    """Polygons of what the server stores no width and height of: it would break halfway through a save."""
+    if not row.get("width") or not row.get("height"):
+        said = "the server stores no width and height with this annotation or image, and can take no polygons for it"
+        yield Problem(path, said, "Leave them as they were, or save this one in the server's own editor.")
 
 
 def _keypoints(annotation: JsonObject, path: Path, about: _Dataset) -> Iterator[Problem]:

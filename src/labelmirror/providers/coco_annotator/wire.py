@@ -44,10 +44,10 @@ Items = Annotated[Any, PlainValidator(_items)]
 
 
 class DatasetRow(Wire):
-    """A dataset of `GET /dataset/`. `categories` are ids."""
+    """A dataset of `GET /dataset/`. `categories` are ids. The server takes empty names of datasets and categories."""
 
     id: Id
-    name: Text
+    name: str
     directory: str = ""
     categories: list[Id] = Field(default_factory=list)
 
@@ -56,7 +56,7 @@ class CategoryRow(Wire):
     """A category of `GET /category/`, which shows deleted ones too."""
 
     id: Id
-    name: Text
+    name: str
     deleted: bool = False
 
 
@@ -100,11 +100,14 @@ class Opened(Wire):
 
 
 class StoredRow(Wire):
-    """What of an annotation a data save of it needs: its own sizes are those that its path is relative to."""
+    """What of an annotation a data save of it needs: its own sizes are those that its path is relative to.
+
+    They are the image's when it was made; of an image that has none, or by an old server, it has none either.
+    """
 
     id: Id
-    width: Annotated[int, Field(gt=0)]
-    height: Annotated[int, Field(gt=0)]
+    width: Size = None
+    height: Size = None
 
 
 class Done(Wire):
