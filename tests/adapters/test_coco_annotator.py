@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from labelmirror.errors import (
+    BodyMismatch,
     ConfigError,
     KeyRefused,
     NotFound,
@@ -21,10 +22,13 @@ from labelmirror.errors import (
     UnknownDataset,
 )
 from labelmirror.model.remote import Dataset, ListedImage, ListingEnd, Reading
+from labelmirror.providers.coco_annotator import provider as coco_provider
 from labelmirror.providers.coco_annotator import whole
 from labelmirror.providers.coco_annotator.provider import CocoAnnotatorProvider
 from labelmirror.standin import Fault, FaultKind, Standin, StandinOptions, serve
 from labelmirror.standin.coco_annotator import CocoWorld
+from labelmirror.standin.coco_annotator.dialect import KEEP_ALIVE_S
+from labelmirror.transport.http import HttpSettings, open_http
 from support.coco_annotator import coco_provider_at, coco_provider_on
 from support.memory_facts import MemoryFacts
 from support.pictograph import HARBOUR, fetched, listed, read_all
@@ -264,6 +268,40 @@ async def test_images_are_absent_when_they_are_deleted_softly_or_for_good() -> N
         assert absent == {str(soft.id), str(final.id), str(foreign.id), "99999"}
 
 
+async def test_a_proxys_page_is_no_absence() -> None:
+    async with scene() as made:
+        for kind in (FaultKind.PAGE_400, FaultKind.PAGE_404):
+            made.standin.faults.clear()
+            made.standin.faults.add(Fault(route="annotator.read", kind=kind, times=10))
+            with pytest.raises(RemoteError) as raised:
+                await made.provider.confirm_absent(made.dataset, [made.rows[0].id])
+            assert not isinstance(raised.value, NotFound)
+
+
+async def test_a_category_or_a_dataset_without_a_name_stands_in_nobodys_way() -> None:
+    async with scene() as made:
+        nameless = made.world.add_category("", "admin")
+        made.world.dataset("harbour").categories.append(nameless.id)
+        image = made.world.images[int(made.rows[0].id)]
+        made.world.draw(image, nameless, [[1, 1, 9, 1, 9, 9]])
+        made.world.add_dataset("", "admin")
+        rows, _ = await made.again()
+        assert rows[0].annotations == (made.rows[0].annotations or 0) + 1
+        assert "" in {held.name for held in await made.provider.datasets()}
+
+
+async def test_connections_are_given_up_before_the_server_closes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[float] = []
+
+    def noted(settings: HttpSettings, **more: Any) -> Any:
+        opened.append(settings.keepalive_s)
+        return open_http(settings, **more)
+
+    monkeypatch.setattr(coco_provider, "open_http", noted)
+    async with scene():
+        assert opened[0] < KEEP_ALIVE_S
+
+
 async def test_who_has_an_image_open_is_seen_in_its_reading() -> None:
     async with scene() as made:
         image = made.world.images_of(made.world.dataset("harbour"))[0]
@@ -280,6 +318,14 @@ async def test_a_server_that_makes_pictures_anew_is_refused() -> None:
         made.world.knows_original = False
         with pytest.raises(ProtocolError, match="not the file"):
             await fetched(made.provider, made.dataset, made.rows[:1])
+
+
+async def test_a_file_that_comes_shorter_than_its_tag_says_is_not_taken() -> None:
+    async with scene() as made:
+        made.standin.faults.add(Fault(route="images.bytes", kind=FaultKind.WRONG_LENGTH))
+        with pytest.raises(BodyMismatch, match="bytes of"):
+            await fetched(made.provider, made.dataset, made.rows[:1])
+        assert len(await fetched(made.provider, made.dataset, made.rows[:1])) == 1
 
 
 async def test_one_file_that_the_server_lost_does_not_look_like_a_server_that_is_down() -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from labelmirror.ports.provider import ProviderMemory
 from labelmirror.providers.coco_annotator.provider import CocoAnnotatorProvider, build
 from labelmirror.providers.coco_annotator.settings import CocoAnnotatorSettings
 from labelmirror.providers.secrets import Secret
@@ -28,7 +29,8 @@ _SEEDS = itertools.count()
 async def coco_provider_on(
     standin: Standin,
     *,
-    memory: MemoryFacts | None = None,
+    memory: ProviderMemory | None = None,
+    clock: QuickClock | None = None,
     timeouts: Timeouts = QUICK,
     login: tuple[str, str] | None = None,
     **settings: object,
@@ -36,7 +38,9 @@ async def coco_provider_on(
     """As the admin, or as somebody else."""
     assert standin.login is not None
     user, password = login or (standin.login.user, standin.login.password)
-    async with coco_provider_at(standin.url, user, password, memory=memory, timeouts=timeouts, **settings) as provider:
+    async with coco_provider_at(
+        standin.url, user, password, memory=memory, clock=clock, timeouts=timeouts, **settings
+    ) as provider:
         yield provider
 
 
@@ -46,12 +50,13 @@ async def coco_provider_at(
     user: str = "admin",
     password: str = "secret",
     *,
-    memory: MemoryFacts | None = None,
+    memory: ProviderMemory | None = None,
+    clock: QuickClock | None = None,
     timeouts: Timeouts = QUICK,
     **settings: object,
 ) -> AsyncIterator[CocoAnnotatorProvider]:
     """Opened on any address; nothing may be left in its folder."""
-    clock = QuickClock()
+    clock = clock or QuickClock()
     table = {"kind": "coco-annotator", "url": url, "user": user, "password": "x", **settings}
     with tempfile.TemporaryDirectory() as folder:
         async with build(

@@ -1,14 +1,18 @@
-"""Image bytes, with a request each: the files as they lie on the server's disk."""
+"""Image bytes, with a request each: the files as they lie on the server's disk, of the size that their ETag names."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from labelmirror.errors import NotFound, ProtocolError, Rejected, RemoteError, Unavailable
+from labelmirror.errors import BodyMismatch, NotFound, ProtocolError, Rejected, RemoteError, Unavailable
 from labelmirror.model.remote import ListedImage
 from labelmirror.ports.provider import ImageStream
 from labelmirror.providers.coco_annotator import wire
 from labelmirror.transport.api import Api
+
+#: The time, the size and a checksum of the path of a file (contract, 6).
+_TAG = re.compile(r'"[\d.]+-(\d+)-\d+"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,10 @@ class CocoAnnotatorImages:
         offset: int = 0,  # noqa: ARG002 - the port's
         validator: str | None = None,  # noqa: ARG002 - the port's
     ) -> AsyncIterator[ImageStream]:
-        """Start receiving an image. Raises ProtocolError where the server is too old to send the file itself."""
+        """Start receiving an image. Raises ProtocolError where the server is too old to send the file itself.
+
+        Its chunks end with BodyMismatch where they are not as many as the file has.
+        """
         async with AsyncExitStack() as stack:
             yield await self._entered(stack, image)
 
@@ -48,4 +55,14 @@ class CocoAnnotatorImages:
                 f"GET {wire.API}/image/{image.id} sent a picture that the server made, not the file that it holds",
                 hint="The server is older than October 2024: update it, or mirror annotations only.",
             )
-        return stream
+        told = _TAG.fullmatch(stream.validator)
+        return stream if told is None else replace(stream, chunks=_whole(stream.chunks, int(told[1]), image))
+
+
+async def _whole(chunks: AsyncIterator[bytes], size_bytes: int, image: ListedImage) -> AsyncIterator[bytes]:
+    received = 0
+    async for chunk in chunks:
+        received += len(chunk)
+        yield chunk
+    if received != size_bytes:
+        raise BodyMismatch(f"the image {image.id} came with {received} bytes of {size_bytes} that its file has")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import anyio
 
-from labelmirror.errors import ConfigError, InvalidDocument, NotFound
+from labelmirror.errors import ConfigError, InvalidDocument, NotFound, Rejected
 from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.pacing import Priority
 from labelmirror.model.remote import (
@@ -48,6 +48,8 @@ from labelmirror.transport.retry import Backoff
 MEMORY = "version"
 #: The server closes a connection that was idle for 2 s; what is sent on it then is lost, and may not be sent again.
 KEEPALIVE_S = 1.0
+#: So it says that something is gone, in JSON. As a page it is a proxy's, and says nothing of the kind.
+UNSURE = frozenset({400})
 #: All annotations are written before the first byte of their answer is sent, and a worker that takes 180 s is killed.
 PATIENCE = Timeouts(idle_s=200.0)
 
@@ -141,9 +143,10 @@ class CocoAnnotatorProvider:
         async def is_absent(image: str) -> bool:
             try:
                 await open_image(self._http.api, dataset, image, Priority.PULL)
-            except NotFound as error:
-                # The right to see the whole dataset was taken from this user: the image is there all the same.
-                return "associated dataset" not in error.message
+            except NotFound:
+                return True
+            except Rejected:  # the right to see the dataset was taken from this user: the image is there all the same
+                return False
             return False
 
         absent = await in_parallel(is_absent, images, self._connections)
@@ -230,7 +233,7 @@ async def build(
         headers={"Authorization": f"Basic {login}", "Accept": "application/json"},
         connections=settings.connections,
         bandwidth=settings.bandwidth,
-        rules=ApiRules(caps.json_size, caps.json_depth, caps.redirects, BodyRules(caps.image_size)),
+        rules=ApiRules(caps.json_size, caps.json_depth, caps.redirects, BodyRules(caps.image_size), UNSURE),
         timeouts=timeouts,
         backoff=backoff or Backoff(),
         has_quota=False,

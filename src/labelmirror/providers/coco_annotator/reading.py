@@ -18,6 +18,9 @@ SLICE_PER_CONNECTION = 16
 #: If none of at least so many reads got through, the server is in trouble, not the images.
 ALL_FAILED_MIN = 8
 
+#: So the server says, with 400, that it has no such image. Other words mean that this user may not see it.
+_UNKNOWN = "Could not load image"
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -30,13 +33,13 @@ class Opened:
 
 
 async def open_image(api: Api, dataset: Dataset, image: str, priority: Priority) -> Opened:
-    """Read one image. Raises NotFound where it is deleted, unknown or in another dataset."""
+    """Read one image. Raises NotFound where it is deleted, unknown or in another dataset, Rejected where it is hidden."""
     path = f"{wire.API}/annotator/data/{image}"
     where = f"GET {path}"
     try:
         answer = await api.get(path, priority=priority)
     except Rejected as error:
-        if error.status != 400:
+        if error.status != 400 or _UNKNOWN not in error.message:
             raise
         raise NotFound(error.message, status=400) from None  # the only way in which this server says so
     return opened(answer, dataset, image, where=where)
