@@ -11,7 +11,7 @@ import anyio
 import pytest
 from aiohttp import web
 
-from labelmirror.errors import BodyMismatch, KeyRefused, NotFound, ProtocolError, Unavailable
+from labelmirror.errors import BodyMismatch, KeyRefused, NotFound, ProtocolError, RemoteError, Unavailable
 from labelmirror.model.document import Document, JsonObject
 from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.remote import Dataset, ListedImage, Reading, WantedDocument
@@ -351,6 +351,17 @@ async def test_a_file_that_is_not_what_was_taken_in_is_told_by_its_md5() -> None
         image.payload = bytes(reversed(image.content))
         with pytest.raises(BodyMismatch):
             await fetched(at.provider, at.dataset, [row])
+
+
+async def test_one_file_that_the_server_lost_does_not_look_like_a_server_that_is_down() -> None:
+    async with harbour() as at:
+        lost = at.world.image(at.rows[0].id)
+        path = f"/media/*/{lost.md5}"
+        for rows in (at.rows[:1], at.rows):
+            at.standin.faults.add(Fault(route=path, kind=FaultKind.ERROR_500, times=1000))
+            with pytest.raises(RemoteError) as raised:
+                await fetched(at.provider, at.dataset, rows)
+            assert not isinstance(raised.value, Unavailable)
 
 
 # --- saves -------------------------------------------------------------------------------------------------------

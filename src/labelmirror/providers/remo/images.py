@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import anyio
 
-from labelmirror.errors import BodyMismatch
+from labelmirror.errors import BodyMismatch, RemoteError, Unavailable
 from labelmirror.model.remote import Dataset, ListedImage
 from labelmirror.ports.provider import ImageStream
 from labelmirror.providers import answers
@@ -45,15 +45,23 @@ class RemoImages:
     async def _entered(self, stack: AsyncExitStack, image: ListedImage) -> ImageStream:
         if self.many and (url := (await self._places()).get(int(image.id))) is not None:
             async with AsyncExitStack() as own:
-                stream = await own.enter_async_context(self.session.stream(_path(url)))
+                stream = await self._received(own, url)
                 if image.size_bytes in {None, stream.size_bytes}:
                     await stack.enter_async_context(own.pop_all())
                     return _proven(stream, image)
         path = routes.image(self.dataset.id, image.id)
         facts = answers.read(wire.ImageFacts, await self.session.get(path), where=f"GET {path}")
-        return _proven(
-            await stack.enter_async_context(self.session.stream(_path(facts.original or facts.image))), image
-        )
+        return _proven(await self._received(stack, facts.original or facts.image), image)
+
+    async def _received(self, stack: AsyncExitStack, url: str) -> ImageStream:
+        """Start receiving a file, of which the server gives the plain name that lies on its disk."""
+        try:
+            return await stack.enter_async_context(self.session.stream(quote(url)))
+        except Unavailable as error:
+            if error.status != 500:
+                raise
+            # So it says that the file is missing on its disk: the others may be there.
+            raise RemoteError(f"{error.message} (is the file there on the server?)", status=500) from None
 
     async def _places(self) -> Mapping[int, str]:
         async with self._lock:
@@ -64,11 +72,6 @@ class RemoImages:
                 rows = [answers.read(wire.FileRow, row, where=where) for row in page.rows]
                 self._listed = {row.id: row.url for row in rows}
             return self._listed
-
-
-def _path(url: str) -> str:
-    """The server's own path of a file, which it writes as the plain name that lies on its disk."""
-    return quote(url)
 
 
 def _proven(stream: ImageStream, image: ListedImage) -> ImageStream:
