@@ -10,6 +10,7 @@ from pathlib import Path
 from labelmirror.model.document import JsonObject
 from labelmirror.model.keys import DatasetRef
 from labelmirror.ports.clock import Clock
+from labelmirror.ports.provider import ProviderMemory
 from labelmirror.providers.remo.provider import RemoProvider, build
 from labelmirror.providers.remo.settings import RemoSettings
 from labelmirror.providers.secrets import Secret
@@ -37,7 +38,7 @@ async def remo_at(
     user: str,
     password: str,
     *,
-    memory: MemoryFacts | None = None,
+    memory: ProviderMemory | None = None,
     clock: Clock | None = None,
     timeouts: Timeouts = QUICK,
     connections: int = 8,
