@@ -300,17 +300,24 @@ class ProviderContract(ABC):
             assert all(result.message for result in results)
             assert 1 <= stage.saves_asked_for() <= wanted
 
-    async def test_a_document_as_it_was_read_has_no_problem_and_one_of_another_image_has(self) -> None:
+    async def test_a_document_as_it_was_read_has_no_problem_and_one_of_another_image_has_until_translated(self) -> None:
         async with self.stage() as stage:
             dataset, rows = await _annotated(stage)
             reading = await read_one(stage.provider, dataset, rows[0])
             assert reading.data is not None
             sent = stage.saves_asked_for()
             assert await stage.provider.problems(dataset, reading.key, reading.data) == []
-            other = (await read_one(stage.provider, dataset, rows[1])).key
-            (problem,) = await stage.provider.problems(dataset, other, reading.data)
+            other = await read_one(stage.provider, dataset, rows[1])
+            (problem,) = await stage.provider.problems(dataset, other.key, reading.data)
             assert problem.pointer
             assert problem.line > 0
+            assert other.data is not None
+            documents = stage.provider.format
+            held, there = documents.parse(reading.data), documents.parse(other.data)
+            wanted = documents.translated(held, there)
+            moved = documents.rebuilt(there, documents.keyed(wanted, wanted))
+            assert documents.digest(moved) == documents.digest(held)
+            assert await stage.provider.problems(dataset, other.key, render(moved)) == []
             assert stage.saves_asked_for() == sent
 
     async def test_the_problem_of_a_document_has_its_place(self) -> None:

@@ -79,6 +79,9 @@ class PlainFormat:
     def rebuilt(self, document: Document, parts: Sequence[Keyed]) -> Document:
         return {**document, "annotations": [part.value for part in parts]}
 
+    def translated(self, document: Document, into: Document) -> Document:
+        return document
+
     def half_saved(self, before: Document, body: Document, found: Document) -> bool:
         if self.atomic_saves:
             return False

@@ -14,11 +14,13 @@ from labelmirror.engine.restore_server import RestoreOptions, plan_restore_to_se
 from labelmirror.engine.snapshots import find, verify_snapshot
 from labelmirror.engine.verify import Depth, Subset
 from labelmirror.errors import UnknownSnapshot, UsageError
-from labelmirror.model.document import JsonObject
+from labelmirror.model.document import Digest, JsonObject
+from labelmirror.model.keyed import Keyed
 from labelmirror.model.policy import Consent, MirrorPolicy
 from labelmirror.model.report import MirrorOutcome, MirrorReport, PlanReport
 from labelmirror.model.snapshot import Access, Snapshot
 from labelmirror.model.trouble import Failed
+from labelmirror.planning.push import restored
 from labelmirror.snapshots.directory import DirectoryStore, open_store
 from support.memory_mirror import Bench, PatientClock
 from support.memory_provider import MemoryImage
@@ -126,6 +128,16 @@ async def test_what_others_added_since_survives_unless_exactly_the_snapshot_is_w
     assert (await place.restore(snapshot)).documents.pushed == 0
     assert (await place.restore(snapshot, exact=True)).documents.pushed == 1
     assert place.on_server(1) == before
+
+
+def test_what_the_server_gave_another_id_is_known_by_its_content_and_never_doubled() -> None:
+    def part(key: str, digest: str) -> Keyed:
+        return Keyed(key, Digest(digest), {})
+
+    saved = [part("1", "a"), part("2", "b"), part("3", "a")]
+    remote = [part("9", "a"), part("2", "changed"), part("8", "c"), part("7", "b")]
+    assert [each.key for each in restored(saved, remote, exact=False)] == ["9", "2", "3", "8", "7"]
+    assert [each.key for each in restored(saved, remote, exact=True)] == ["9", "2", "3"]
 
 
 async def test_a_restore_is_undone_like_a_push(place: Place) -> None:

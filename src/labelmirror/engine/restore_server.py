@@ -24,6 +24,7 @@ from labelmirror.model.document import ContentId, render
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Consent
+from labelmirror.model.remote import Dataset
 from labelmirror.model.report import MirrorReport, PlanReport
 from labelmirror.model.rows import DocumentRow
 from labelmirror.model.saving import WishKind
@@ -120,12 +121,15 @@ async def plan_restore_to_server(
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """A document to bring back; paths are relative to the mirror."""
+    """A document to bring back; paths are relative to the mirror. `into` is what another dataset or image holds, into whose
+    words it is translated; None where it is its own.
+    """
 
     key: DocumentKey
     path: str
     image_path: str
     content: ContentId
+    into: ContentId | None
 
 
 @dataclass(slots=True)
@@ -152,7 +156,7 @@ async def _compare(
             hint=f"To match images by directory and name instead of their ids, name the mirror: --to-server {mirror.name}",
         )
     comparison = _Comparison(seen)
-    finder = _Finder(run, store, snapshot, by_id=same)
+    finder = _Finder(run, store, snapshot, _sets(snapshot, seen.dataset, by_id=same), by_id=same)
     for name in head.pages:
         try:
             page = await store.page(name)
@@ -167,30 +171,35 @@ async def _compare_page(
     run: Run,
     store: SnapshotStore,
     comparison: _Comparison,
-    found: Sequence[tuple[SavedDocument, DocumentRow]],
+    found: Sequence["_Found"],
     *,
     exact: bool,
 ) -> None:
     documents, state, tally = run.mirror.format, run.mirror.state, comparison.tally
-    differing: list[tuple[SavedDocument, DocumentRow, ContentId | None]] = []
-    for saved, row in found:
+    differing: list[tuple[_Found, ContentId | None]] = []
+    for each in found:
+        row = each.row
         view = remote_view(row, comparison.seen.look)
         tally.documents += 1
         tally.annotations += sum(view.counts.values())
         if view.side is Void.ABSENT:
             _fail_gone(run, row.key, image_path(row.place))
-        elif view.side != saved.digest:
-            differing.append((saved, row, _held(row, read=view.read) if isinstance(view.side, str) else None))
-    theirs = await state.contents([held for _, _, held in differing if held is not None])
-    ours = await store.documents([saved.content for saved, _, _ in differing])
-    for saved, row, held in differing:
-        if saved.content not in ours:
+        elif view.side != each.saved.digest:
+            differing.append((each, _held(row, read=view.read) if isinstance(view.side, str) else None))
+    theirs = await state.contents([held for _, held in differing if held is not None])
+    ours = await store.documents([each.saved.content for each, _ in differing])
+    for each, held in differing:
+        row, content = each.row, each.saved.content
+        if content not in ours:
             _fail_damaged(run, row.key, image_path(row.place))
             continue
+        if each.foreign and held is None:
+            message = "what the server holds of it could not be read, so nothing can be brought there"
+            run.fail(row.key, image_path(row.place), Stage.PULL, "unread", message)
+            continue
         try:
-            change = _change(
-                documents, ours[saved.content], theirs.get(held) if held is not None else None, exact=exact
-            )
+            there = theirs.get(held) if held is not None else None
+            change = _change(documents, ours[content], there, foreign=each.foreign, exact=exact)
         except InvalidDocument as error:
             run.fail_with(row.key, image_path(row.place), Stage.VALIDATE, error)
             continue
@@ -201,7 +210,8 @@ async def _compare_page(
             run.fail_with(row.key, image_path(row.place), Stage.VALIDATE, problem)
         if not problems:
             tally.add(row.path, change.removes)
-            comparison.wanted.append(_Wanted(row.key, row.path, image_path(row.place), saved.content))
+            into = held if each.foreign else None
+            comparison.wanted.append(_Wanted(row.key, row.path, image_path(row.place), content, into))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,16 +222,21 @@ class _Change:
     removes: int
 
 
-def _change(documents: DocumentFormat, saved: bytes, held: bytes | None, *, exact: bool) -> _Change | None:
+def _change(
+    documents: DocumentFormat, saved: bytes, held: bytes | None, *, foreign: bool, exact: bool
+) -> _Change | None:
     """None: nothing is to be brought back. Without `held` it is not known what the server holds.
 
-    Raises InvalidDocument where the parts of one cannot be told apart.
+    Raises InvalidDocument where the parts of one cannot be told apart, or not be translated.
     """
     wanted = documents.parse(saved)
-    parts = documents.keyed(wanted)
     if held is None:
+        documents.keyed(wanted)
         return _Change(saved, 0)
     there = documents.parse(held)
+    if foreign:
+        wanted = documents.translated(wanted, there)
+    parts = documents.keyed(wanted, wanted)
     before = documents.keyed(there, wanted)
     after = restored(parts, before, exact=exact)
     if same_parts(after, before):
@@ -238,7 +253,7 @@ def _held(row: DocumentRow, *, read: bool) -> ContentId | None:
 
 
 def _fail_gone(run: Run, key: DocumentKey, image: str) -> None:
-    message = "its image is not on the server any more, and a document cannot be without it"
+    message = "its image is not in the dataset, and a document cannot be without it"
     run.fail(key, image, Stage.PUSH, "image_gone", message)
 
 
@@ -249,11 +264,45 @@ def _fail_damaged(run: Run, key: DocumentKey, image: str) -> None:
 async def _wishes(
     run: Run, store: SnapshotStore, wanted: Sequence[_Wanted], kind: WishKind
 ) -> Mapping[DocumentKey, Wish]:
+    documents = run.mirror.format
     contents = await store.documents([each.content for each in wanted])
+    theirs = await run.mirror.state.contents([each.into for each in wanted if each.into is not None])
+    wishes: dict[DocumentKey, Wish] = {}
     for each in wanted:
         if each.content not in contents:  # it was whole a moment ago
             _fail_damaged(run, each.key, each.image_path)
-    return {each.key: Wish(kind, saved=contents[each.content]) for each in wanted if each.content in contents}
+            continue
+        saved = contents[each.content]
+        if each.into is not None:
+            saved = render(documents.translated(documents.parse(saved), documents.parse(theirs[each.into])))
+        wishes[each.key] = Wish(kind, saved=saved)
+    return wishes
+
+
+# --- finding what saved documents belong to ------------------------------------------------------------------------
+
+
+def _sets(snapshot: Snapshot, dataset: Dataset, *, by_id: bool) -> Mapping[str, str]:
+    """The ids that the annotation sets of a snapshot have now: by id in the same dataset, else by name."""
+    found = {"": ""} | ({each.id: each.id for each in dataset.sets} if by_id else {})
+    by_name = {each.name: each.id for each in dataset.sets}
+    listed = snapshot.head.summary.get("sets")
+    for entry in listed if isinstance(listed, list) else ():
+        match entry:
+            case {"id": str(former), "name": str(name)} if former not in found and name in by_name:
+                found[former] = by_name[name]
+            case _:
+                pass
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A saved document and the row that it belongs to; `foreign` is one of another dataset, or of an image uploaded anew."""
+
+    saved: SavedDocument
+    row: DocumentRow
+    foreign: bool
 
 
 @dataclass(slots=True)
@@ -267,31 +316,33 @@ class _Finder:
     run: Run
     store: SnapshotStore
     snapshot: Snapshot
+    #: By their ids in the snapshot, those that its annotation sets have now.
+    sets: Mapping[str, str]
     by_id: bool
     #: By directory and name, (id, size in bytes) of the images that the snapshot does not know; None where there are two.
     _places: dict[tuple[str, str], tuple[str, int | None] | None] | None = None
 
-    async def find(self, images: Sequence[SavedImage]) -> Sequence[tuple[SavedDocument, DocumentRow]]:
+    async def find(self, images: Sequence[SavedImage]) -> Sequence[_Found]:
         """Each saved document that was valid, with its row; the others are reported."""
-        state = self.run.mirror.state
         ids = await self._ids(images)
-        rows = await state.rows_of_images(sorted(set(ids.values())))
+        rows = await self.run.mirror.state.rows_of_images(sorted(set(ids.values())))
         by_key = {row.key: row for row in rows if row.listed}
-        folders = {entry.folder: entry.id for entry in await state.sets()}
-        found: list[tuple[SavedDocument, DocumentRow]] = []
+        found: list[_Found] = []
         for image in images:
+            now = ids.get(image.id)
             for saved in image.documents:
-                annotation_set = saved.key.set
-                if annotation_set and not self.by_id:
-                    annotation_set = folders.get(saved.path.split("/")[1], annotation_set)
-                row = by_key.get(DocumentKey(ids[image.id], annotation_set)) if image.id in ids else None
+                annotation_set = self.sets.get(saved.key.set)
+                row = by_key.get(DocumentKey(now, annotation_set)) if now and annotation_set is not None else None
                 if saved.digest is None:
                     message = "it was no valid document when it was saved"
                     self.run.fail(saved.key, image.path, Stage.VALIDATE, InvalidDocument.code, message)
+                elif annotation_set is None:
+                    message = "its annotation set is not in the dataset, and a document cannot be without it"
+                    self.run.fail(saved.key, image.path, Stage.PUSH, "set_gone", message)
                 elif row is None:
                     _fail_gone(self.run, saved.key, image.path)
                 else:
-                    found.append((saved, row))
+                    found.append(_Found(saved, row, foreign=not self.by_id or now != image.id))
         return found
 
     async def _ids(self, images: Sequence[SavedImage]) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ Pure. The plan that named the document is older than the reading; so the table i
 the merge, and where that is not clean the person's choice for conflicts.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -78,9 +79,23 @@ def decide(
 
 
 def restored(saved: Sequence[Keyed], remote: Sequence[Keyed], *, exact: bool) -> Sequence[Keyed]:
-    """What a snapshot's parts and the server's make: all that was saved, as it was saved, then what was added since."""
-    known = {part.key for part in saved}
-    return [*saved, *(part for part in remote if part.key not in known and not exact)]
+    """What a snapshot's parts and the server's make: all that was saved, as it was saved, then what was added since.
+
+    What the server holds under another key, because it was deleted and restored meanwhile, is recognised by its content.
+    """
+    known, there = {part.key for part in saved}, {part.key: part for part in remote}
+    strangers: dict[Digest, list[Keyed]] = defaultdict(list)
+    for part in remote:
+        if part.key not in known:
+            strangers[part.digest].append(part)
+    parts: list[Keyed] = []
+    for part in saved:
+        held = there.get(part.key)
+        if held is None and strangers[part.digest]:
+            held = strangers[part.digest].pop(0)
+        parts.append(held if held is not None and held.digest == part.digest else part)
+    taken = {part.key for part in parts}
+    return [*parts, *(part for part in remote if part.key not in taken and not exact)]
 
 
 def same_parts(first: Sequence[Keyed], second: Sequence[Keyed]) -> bool:

@@ -63,6 +63,13 @@ class DocumentFormat(Protocol):
         """The same document around other parts, as `keyed` gives them; what counts annotations is brought in line."""
         ...
 
+    def translated(self, document: Document, into: Document) -> Document:
+        """What people edited in a document, for another dataset or another image, whose own document is `into`.
+
+        It has no ids that mean something else there. Raises InvalidDocument where something of it is not known there.
+        """
+        ...
+
     def half_saved(self, before: Document, body: Document, found: Document) -> bool:
         """Whether `found` is what a save of `body` over `before` can leave behind when it is cut off halfway.
 

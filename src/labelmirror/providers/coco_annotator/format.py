@@ -13,10 +13,12 @@ from labelmirror.model.document import Counts, Digest, Document, JsonObject, dig
 from labelmirror.model.keyed import Keyed
 from labelmirror.providers.coco_annotator.annotation import comparable, id_of, name_in, names_of
 from labelmirror.providers.coco_annotator.halves import Content, is_between
-from labelmirror.providers.documents import Problem, kind, located, parse_document
+from labelmirror.providers.documents import Problem, kind, located, parse_document, shown
 
 #: The key of the part that is the image's metadata; those of annotations are numbers.
 METADATA = "metadata"
+#: What says where an annotation is rather than what it is.
+_PLACE = frozenset({"id", "image_id", "dataset_id"})
 
 
 class CocoAnnotatorFormat:
@@ -88,6 +90,22 @@ class CocoAnnotatorFormat:
         image = document["image"]
         assert isinstance(image, Mapping)
         return {**document, "image": {**image, "metadata": metadata}, "annotations": annotations}
+
+    def translated(self, document: Document, into: Document) -> Document:
+        """The annotations as additions, in the categories that have the same names there, and the metadata of the image."""
+        numbers = {name: number for number, name in names_of(into["categories"]).items() if isinstance(name, str)}
+        names = names_of(document["categories"])
+        annotations: list[JsonObject] = []
+        for index, annotation in enumerate(annotations_of(document)):
+            name = name_in(names, annotation)
+            if not isinstance(name, str) or name not in numbers:
+                said = f"the dataset there has no category {shown(name)}"
+                raise InvalidDocument(said, pointer=f"/annotations/{index}/category_id")
+            kept = {key: value for key, value in annotation.items() if key not in _PLACE}
+            annotations.append({**kept, "category_id": numbers[name]})
+        image = into["image"]
+        assert isinstance(image, Mapping)
+        return {**into, "image": {**image, "metadata": metadata_of(document)}, "annotations": annotations}
 
     def half_saved(self, before: Document, body: Document, found: Document) -> bool:
         """Whether the composed save of `body` over `before` passes through `found` on its way."""

@@ -72,6 +72,10 @@ class PictographFormat:
         count = {"annotation_count": len(parts)} if "annotation_count" in document else {}
         return {**document, **count, "annotations": [part.value for part in parts]}
 
+    def translated(self, document: Document, into: Document) -> Document:  # noqa: ARG002 - the port's
+        """The same: ids of annotations are given by whoever makes them, and classes are known by name."""
+        return document
+
     def half_saved(self, before: Document, body: Document, found: Document) -> bool:  # noqa: ARG002 - the port's
         """Never: a save of one document is done in one step, or not at all (contract, 6)."""
         return False
