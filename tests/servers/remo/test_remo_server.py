@@ -13,19 +13,24 @@ from typing import Any, cast
 import pytest
 
 from contracts.provider import ProviderContract
+from labelmirror.model.document import Digest
 from labelmirror.model.keys import DatasetRef
+from labelmirror.model.report import MirrorOutcome
 from labelmirror.model.saving import Save, SaveAnswer
+from labelmirror.model.snapshot import Access, Snapshot
 from labelmirror.providers.remo.datasets import SETTLE_S
 from labelmirror.providers.remo.provider import RemoProvider
+from labelmirror.snapshots.directory import open_store
 from labelmirror.standin import Standin
 from labelmirror.transport.http import Timeouts
 from servers.remo.seed import seed_odd, seed_shapes
 from support.cli import Home
+from support.elsewhere import Half
 from support.memory_facts import MemoryFacts
 from support.pictograph import fetched, listed, read_all
 from support.remo import RemoAnnotations, remo_at
 from support.remo_relay import Relay, relay
-from support.remo_server import CLASSIFICATION, DETECTION, RemoServer, box, picture
+from support.remo_server import CLASSIFICATION, DETECTION, SEGMENTATION, RemoServer, box, picture
 from support.saves import read_one, wanted_of
 from support.sites import Document, Entry
 from system.test_story import (
@@ -263,6 +268,39 @@ async def test_a_dataset_with_everything_odd_comes_over_whole(server: RemoServer
             assert all(row.md5 is not None for row in rows)
     finally:
         server.remove_dataset(made["dataset"])
+
+
+async def test_a_snapshot_is_brought_to_another_dataset_in_which_everything_has_other_ids(
+    server: RemoServer, tmp_path: Path
+) -> None:
+    made = seed_shapes(server, 8)
+    fresh = server.add_dataset("shapes anew")
+    try:
+        server.upload(fresh, {f"shape {number:03}.jpg": picture(number) for number in reversed(range(8))})
+        for task, name in ((CLASSIFICATION, "scene"), (SEGMENTATION, "outlines"), (DETECTION, "boxes")):
+            server.add_set(fresh, task, name)
+        async with provider_at(server.url, server) as provider:
+            ours = Half("one", DatasetRef(id=str(made["dataset"])), provider)
+            theirs = Half("other", DatasetRef(id=str(fresh)), provider)
+            await ours.sync()
+            snapshot = await ours.save(tmp_path)
+            await theirs.sync()
+            report = await theirs.restore(tmp_path, snapshot)
+            assert (report.error, report.outcome, report.troubles) == (None, MirrorOutcome.SYNCED, [])
+            assert report.documents.pushed >= 8
+            assert await theirs.left(tmp_path, snapshot) == 0
+            copied = await theirs.save(tmp_path)
+            assert await saved(tmp_path, copied) == await saved(tmp_path, snapshot)
+    finally:
+        server.remove_dataset(made["dataset"])
+        server.remove_dataset(fresh)
+
+
+async def saved(root: Path, snapshot: Snapshot) -> dict[str, Digest | None]:
+    """The canonical digests of a snapshot's documents, by path."""
+    store = await open_store(root, Access.READ)
+    pages = [await store.page(name) for name in snapshot.head.pages]
+    return {one.path: one.digest for page in pages for image in page.images for one in image.documents}
 
 
 async def test_nothing_changed_costs_a_request_per_set_and_three(server: RemoServer) -> None:
