@@ -1,5 +1,6 @@
 """Pushing edits, one behaviour at a time, on a server, a directory and a state in memory."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import anyio
@@ -14,12 +15,15 @@ from labelmirror.model.document import JsonObject
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Directions, MirrorPolicy, OnConflict
 from labelmirror.model.report import MirrorOutcome, MirrorReport
+from labelmirror.model.rows import FileStat
 from labelmirror.model.saving import Save, SaveOutcome, WishKind
 from labelmirror.model.trouble import Failed, Held, HoldReason
 from labelmirror.planning.merge import Field
+from labelmirror.ports.tree import Placed, Placement
 from support.memory_mirror import Bench, PatientClock
 from support.memory_provider import MemoryImage
 from support.memory_state import MemoryState
+from support.memory_tree import MemoryTree
 
 MINE: JsonObject = {"id": "mine", "name": "car", "x": 5}
 THEIRS: JsonObject = {"id": "theirs", "name": "bus", "x": 6}
@@ -280,6 +284,37 @@ async def test_taking_a_side_makes_it_that_of_both(kind: WishKind, x: int) -> No
     assert bench.mirror.format.annotations(document)[0]["x"] == x
     assert (await bench.sync(full=True)).outcome is MirrorOutcome.SYNCED
     assert await held_documents(bench.mirror) == []
+
+
+@pytest.mark.parametrize("kind", [WishKind.LOCAL, WishKind.REMOTE])
+async def test_a_file_that_is_edited_while_a_side_is_taken_stays_and_is_told(
+    kind: WishKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = await conflicting()
+    await bench.sync()
+    edits: list[bytes] = []
+    read, place = MemoryTree.read, MemoryTree.place
+
+    def edit() -> None:
+        if not edits:
+            edits.append(bench.edit(1, [{**MINE, "x": 333}]))
+
+    async def edited_then_read(tree: MemoryTree, path: str, *, limit_bytes: int) -> tuple[bytes, FileStat] | None:
+        edit()
+        return await read(tree, path, limit_bytes=limit_bytes)
+
+    async def edited_then_placed(tree: MemoryTree, placements: Sequence[Placement]) -> Sequence[Placed]:
+        edit()
+        return await place(tree, placements)
+
+    if kind is WishKind.LOCAL:
+        monkeypatch.setattr(MemoryTree, "read", edited_then_read)
+    else:
+        monkeypatch.setattr(MemoryTree, "place", edited_then_placed)
+    report = await take(bench.mirror, KEY, kind)
+    assert (report.outcome, failed(report)) == (MirrorOutcome.PARTIAL, ["changed_meanwhile"])
+    assert (server(bench).annotations[0]["x"], bench.tree.files()[bench.document(1)]) == (222, edits[0])
+    assert [trouble.id for trouble in await bench.state.troubles()] == ["001"]
 
 
 @pytest.mark.parametrize("kind", [WishKind.LOCAL, WishKind.REMOTE, WishKind.BASE])

@@ -188,10 +188,19 @@ class Pushing:
                     row.key, image_path(row.place), Stage.VALIDATE, "not_found", "there is no such file to take"
                 )
                 continue
-            valid = await may_be_saved(self.run, self.dataset, row, read[0])
-            if valid and row.local is not None and read[1] == row.local.stat:
+            if not await may_be_saved(self.run, self.dataset, row, read[0]):
+                continue
+            if row.local is not None and read[1] == row.local.stat:
                 edits.append(_Edit(row, images[row.key.image], read[0], mirror.format.parse(read[0]), wish))
+            elif wish is not None:  # an edit that nobody asked for goes with the next run
+                self.untouched.add(row.key)
+                self._fail_changed(
+                    row, "its file was edited just now, so it was not taken: look at it, and decide again"
+                )
         return edits
+
+    def _fail_changed(self, row: DocumentRow, message: str) -> None:
+        self.run.fail(row.key, image_path(row.place), Stage.PUSH, "changed_meanwhile", message)
 
     def _hold(self, row: DocumentRow, reason: HoldReason) -> None:
         """Leave both sides alone, and tell a person."""
@@ -290,9 +299,10 @@ class Pushing:
                     [_Agreed(edit, reading, reading.data, placed=True, equal=True)]
                 )
             case Step.TAKE_REMOTE:
-                self.counts.pulled += await self._record(
-                    [_Agreed(edit, reading, reading.data, placed=False, equal=False)]
-                )
+                taken = await self._record([_Agreed(edit, reading, reading.data, placed=False, equal=False)])
+                self.counts.pulled += taken
+                if not taken:
+                    self.untouched.add(row.key)
             case Step.SEND:
                 assert edit.local is not None
                 assert edit.data is not None
@@ -467,6 +477,10 @@ class Pushing:
                 files[row.key] = LocalFile(stat, item.digest, item.held.counts)
         now_s = mirror.clock.now_s()
         done = [(item, local) for item in agreed if (local := files[item.edit.row.key]) is not None]
+        for item in agreed:
+            if item.edit.wish is not None and files[item.edit.row.key] is None:
+                message = "its file was edited meanwhile and stays as it is; the next run compares it with the server's version"
+                self._fail_changed(item.edit.row, message)
         if not done:
             return 0
         await state.add_readings([(item.held, None) for item, _ in done], now_s)
