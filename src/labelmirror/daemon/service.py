@@ -14,6 +14,7 @@ from labelmirror.app import Workshop, hold_service
 from labelmirror.config import Config
 from labelmirror.daemon import control, work
 from labelmirror.daemon.control import Answer, Refused, Request, Standing
+from labelmirror.daemon.memory import give_back
 from labelmirror.daemon.roster import Mirrored, Roster, UnderWay
 from labelmirror.daemon.schedule import Cause, Ended, Work, scan_every_s
 from labelmirror.daemon.telling import Teller
@@ -261,6 +262,8 @@ class Service:
             self._vitals.measure()
             daemon = self._roster.shop.config.settings.daemon
             await self._teller.ended(daemon, mirror.turn.server, start, report, self._roster.due_s(mirror))
+        if start.work is Work.CYCLE:
+            await to_thread.run_sync(give_back)
 
     async def _is_up(self, shop: Workshop, mirror: Mirrored) -> bool:
         """Whether the mirror's server can be asked: one that was not reached last time gets a single request first."""
