@@ -44,7 +44,7 @@ FAILURES_S = {"503": 30.0, "silence": 90.0, "refusal": 30.0}
 WARM_UP_SHARE, WARM_UP_MAX_S = 0.3, 1200.0
 #: Memory goes up and down with the work; what lies within this time counts as one observation.
 BLOCK_S = 60.0
-#: With fewer observations than this that say something of their own nothing is said about an error.
+#: With fewer observations than this that are independent of each other nothing is said about the error.
 BLOCKS_MIN = 5
 UNIT = Path(__file__).parents[1] / "systemd" / "labelmirror.service"
 
@@ -122,8 +122,9 @@ class Soaked:
 def growth_of(samples: Sequence[Sample]) -> Growth:
     """Growth after the warm-up: a line through the means of blocks of time, by least squares.
 
-    Its error is that of independent blocks, widened as for a first-order autoregressive process, because a block resembles
-    the one before it.
+    A block resembles the one before it, so the error of independent blocks is widened as for a first-order autoregressive
+    process; how alike they are is taken for higher than it looks, because the line has followed what they share. Memory that
+    wanders about as slowly as the run is long cannot be told from growth: then there is no error.
     """
     begin_s = min(samples[-1].at_s * WARM_UP_SHARE, WARM_UP_MAX_S)
     blocks: dict[int, list[int]] = {}
@@ -131,15 +132,19 @@ def growth_of(samples: Sequence[Sample]) -> Growth:
         if sample.at_s >= begin_s:
             blocks.setdefault(int((sample.at_s - begin_s) // BLOCK_S), []).append(sample.memory_kib)
     points = [(number * BLOCK_S / 3600, sum(kib) / len(kib)) for number, kib in sorted(blocks.items())]
-    middle_h, middle_kib = (sum(values) / len(points) for values in zip(*points, strict=True))
+    count = len(points)
+    middle_h, middle_kib = (sum(values) / count for values in zip(*points, strict=True))
     spread = sum((h - middle_h) ** 2 for h, _ in points)
     slope = sum((h - middle_h) * (kib - middle_kib) for h, kib in points) / spread if spread else 0.0
+    if count <= BLOCKS_MIN:
+        return Growth(slope, None)
     rests = [kib - middle_kib - slope * (h - middle_h) for h, kib in points]
     square = sum(rest**2 for rest in rests)
-    alike = max(0.0, sum(rest * after for rest, after in pairwise(rests)) / square) if square else 0.0
-    if len(points) * (1 - alike) / (1 + alike) < BLOCKS_MIN:
+    shared = sum(rest * after for rest, after in pairwise(rests)) / square if square else 0.0
+    alike = max(0.0, (count * shared + 2) / (count - 4))
+    if count * (1 - alike) / (1 + alike) < BLOCKS_MIN:
         return Growth(slope, None)
-    return Growth(slope, 2 * math.sqrt(square / (len(points) - 2) / spread * (1 + alike) / (1 - alike)))
+    return Growth(slope, 2 * math.sqrt(square / (count - 2) / spread * (1 + alike) / (1 - alike)))
 
 
 class Line:
@@ -385,7 +390,7 @@ def figures(seen: Soaked) -> Sequence[Figure]:
     pushed = sum(int(str(entry.get("pushed", 0))) for entry in seen.log)
     unexpected = [entry for entry in seen.log if entry["event"] in {"turn.failed", "config.refused"}]
     growth = growth_of(seen.samples)
-    error = "too little seen for its error" if growth.error_kib_per_h is None else f"± {growth.error_kib_per_h:.0f}"
+    error = "too short for its error" if growth.error_kib_per_h is None else f"± {growth.error_kib_per_h:.0f}"
     pause_s = seen.pause_s(0, seen.frozen_s)
     return [
         Figure("time; load at its end", f"{last.at_s / 60:.1f} min; {os.getloadavg()[1]:.1f}"),
