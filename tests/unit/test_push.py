@@ -8,10 +8,13 @@ import pytest
 
 from labelmirror.engine.compare import diff, held_documents
 from labelmirror.engine.cycle import CycleOptions, sync
+from labelmirror.engine.push import VAIN_MAX
 from labelmirror.engine.repair import repair
 from labelmirror.engine.resolve import take, undo
+from labelmirror.engine.settle import ROUNDS
 from labelmirror.errors import ExitCode, UsageError
 from labelmirror.model.document import JsonObject
+from labelmirror.model.events import Noticed
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Directions, MirrorPolicy, OnConflict
 from labelmirror.model.report import MirrorOutcome, MirrorReport
@@ -787,12 +790,29 @@ async def test_half_a_save_that_the_server_does_not_let_finish_is_told_until_a_p
     for _ in range(2):
         report = await bench.sync()
         assert (failed(report), report.outcome) == (["outcome_unknown"], MirrorOutcome.PARTIAL)
+        assert all("(the answer was lost)" in item.message for item in report.troubles if isinstance(item, Failed))
     bench.edit(1, [MINE])
     bench.provider.tears = lambda count: None if count == 1 else 1
     report = await take(bench.mirror, KEY, WishKind.LOCAL)
     assert (report.outcome, report.documents.pushed) == (MirrorOutcome.SYNCED, 1)
     assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
     assert on_server(bench) == here(bench) == ["mine"]
+
+
+async def test_a_server_that_saves_nothing_is_left_in_peace_after_a_few_documents() -> None:
+    bench = await mirrored(14)
+    for number in range(12):
+        add_here(bench, number)
+    bench.provider.save_batch = 1
+    bench.provider.loses_save = lambda: True
+    report = await bench.sync()
+    assert (failed(report), report.outcome) == (["unavailable"] * VAIN_MAX, MirrorOutcome.PARTIAL)
+    assert all("the answer was lost" in item.message for item in report.troubles if isinstance(item, Failed))
+    assert await outcomes(bench) == [SaveOutcome.NOT_APPLIED] * VAIN_MAX * ROUNDS
+    assert [event.code for event in bench.reporter.events if isinstance(event, Noticed)] == ["pushes_put_off"]
+    bench.provider.loses_save = bool
+    report = await bench.sync()
+    assert (report.documents.pushed, report.outcome) == (12, MirrorOutcome.SYNCED)
 
 
 async def test_an_edit_on_top_of_half_a_save_is_held_for_a_person() -> None:

@@ -15,7 +15,7 @@ from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.scan import read_local
 from labelmirror.engine.settle import ROUNDS, Unfinished, base_of, finish, named_by_server, read_now
-from labelmirror.errors import InvalidDocument, Unavailable, UndoClash
+from labelmirror.errors import InvalidDocument, OutcomeUnknown, Unavailable, UndoClash
 from labelmirror.model.document import ContentId, Digest, Document, content_id, render
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
@@ -29,6 +29,9 @@ from labelmirror.planning.plan import Look, plan_document
 from labelmirror.planning.push import Decision, Ending, Side, Step, decide, decide_wish, ending
 from labelmirror.ports.state import DocumentRecorded
 from labelmirror.ports.tree import Placement, PlaceOutcome
+
+#: When the server failed with so many documents in a row, the others wait for the next run.
+VAIN_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ class Pushing:
     window: Window = field(default_factory=Window)
     untouched: set[DocumentKey] = field(default_factory=set)
     _began_s: float = 0.0
+    #: Documents in a row that the server could not be made to read or save, nor to refuse.
+    _vain: int = 0
 
     async def push(self) -> None:
         """Push every edit that the plan names, in batches; one document's trouble never stops the others."""
@@ -146,7 +151,9 @@ class Pushing:
     async def _push(
         self, rows: Sequence[DocumentRow], wishes: Mapping[DocumentKey, Wish] | None = None
     ) -> frozenset[DocumentKey]:
-        """Push these documents; the ones that a stop left as they are."""
+        """Push these documents; the ones that a stop, or a server that only fails, left as they are."""
+        if self._vain >= VAIN_MAX:
+            return frozenset(row.key for row in rows)
         edits = await self._valid_edits(rows, wishes or {})
         for _ in range(ROUNDS):
             again: list[_Edit] = []
@@ -157,14 +164,23 @@ class Pushing:
                 again += await self._send(sendings)
             edits = again
         for edit in edits:
-            place = image_path(edit.row.place)
             if edit.unsaved:
                 message = f"the server did not save it: {edit.unsaved}; the next run tries again"
-                self.run.fail(edit.row.key, place, Stage.PUSH, Unavailable.code, message)
+                self._fail_in_vain(edit.row, Unavailable.code, message)
             else:
                 message = "others kept saving this document; the next run tries again"
-                self.run.fail(edit.row.key, place, Stage.PUSH, "remote_moved", message)
+                self.run.fail(edit.row.key, image_path(edit.row.place), Stage.PUSH, "remote_moved", message)
         return frozenset()
+
+    def _fail_in_vain(self, row: DocumentRow, code: str, message: str) -> None:
+        """Report a document with which the server failed. Where it does with one after the other, it is left in peace."""
+        self.run.fail(row.key, image_path(row.place), Stage.PUSH, code, message)
+        self._vain += 1
+        if self._vain == VAIN_MAX:
+            self.run.notice(
+                "pushes_put_off",
+                f"The server failed with {VAIN_MAX} documents in a row: what else was edited waits for the next run.",
+            )
 
     async def _valid_edits(self, rows: Sequence[DocumentRow], wishes: Mapping[DocumentKey, Wish]) -> list[_Edit]:
         """The edits that may be sent; a document that may not is reported with file, place and what is allowed."""
@@ -238,7 +254,10 @@ class Pushing:
                     code, message = (
                         (problem.code, problem.message) if problem else ("unread", "could not be read again")
                     )
-                    self.run.fail(edit.row.key, image_path(edit.row.place), Stage.PUSH, code, message)
+                    if code == Unavailable.code:
+                        self._fail_in_vain(edit.row, code, message)
+                    else:
+                        self.run.fail(edit.row.key, image_path(edit.row.place), Stage.PUSH, code, message)
                     continue
                 try:
                     sending = await self._decide(edit, bases.get(edit.row.key), reading)
@@ -401,7 +420,7 @@ class Pushing:
             assert sending.before.data is not None
             before = mirror.format.parse(sending.before.data)
             save = Unfinished(sending.record, sending.edit.image, before, sending.wanted)
-            held = await finish(mirror, self.dataset, save, reading)
+            held, _ = await finish(mirror, self.dataset, save, reading)
             if held is not None:
                 found[reading.key] = held
         return found
@@ -429,8 +448,11 @@ class Pushing:
         journal, previous = mirror.state.journal, result.previous_count
         match how:
             case None:
-                message = "it is not known whether the save was done; the next run finds out before anything else"
-                self.run.fail(row.key, image_path(row.place), Stage.PUSH, "outcome_unknown", message)
+                said = f" ({result.message})" if result.message else ""
+                message = (
+                    f"it is not known whether the save was done{said}; the next run finds out before anything else"
+                )
+                self._fail_in_vain(row, OutcomeUnknown.code, message)
             case Ending.REFUSED:
                 await journal.close_save(record.id, SaveOutcome.REFUSED)
                 self.run.fail(
@@ -438,6 +460,7 @@ class Pushing:
                 )
             case Ending.STANDS:
                 await journal.close_save(record.id, SaveOutcome.SAVED, previous)
+                self._vain = 0
                 self.counts.pushed += 1
                 self.counts.merged += sending.decision.step is Step.SEND_MERGED
             case Ending.FOREIGN_OVERWRITTEN:

@@ -25,8 +25,8 @@ from labelmirror.ports.tree import Placement, PlaceOutcome
 ROUNDS = 3
 
 _UNSETTLED = (
-    "a save of it may be half done: the server let it neither be finished nor read; the next run that pushes tries again, "
-    "and `labelmirror conflicts take` ends it"
+    "a save of it may be half done: the server let it neither be finished nor read{said}; the next run that pushes tries "
+    "again, and `labelmirror conflicts take` ends it"
 )
 
 
@@ -40,24 +40,26 @@ class Unfinished:
     body: Document
 
 
-async def finish(mirror: Mirror, dataset: Dataset, save: Unfinished, found: Reading) -> Reading | None:
-    """Send a save again while `found`, read just now, is half of it; what the server holds then.
+async def finish(mirror: Mirror, dataset: Dataset, save: Unfinished, found: Reading) -> tuple[Reading | None, str]:
+    """Send a save again while `found`, read just now, is half of it; what the server holds then, and what it said last.
 
     None where it is still half done, or cannot be read. This is no blind repetition: what is there was read before.
     """
+    said = ""
     for _ in range(ROUNDS):
         if not is_half(mirror, save, found):
-            return found
+            return found, said
         key = save.record.key
         sent = Save(key, save.image, save.body, found, save.record.idempotency_key)
         (result,) = await mirror.provider.save_many(dataset, [sent])
+        said = result.message
         again = await read_now(mirror, dataset, [WantedDocument(key, save.image)])
         if not again:
-            return None
+            return None, said
         (found,) = again
         if result.answer is not SaveAnswer.UNKNOWN:
-            return found  # all of it was done: what is missing by now is somebody's edit
-    return None if is_half(mirror, save, found) else found
+            return found, said  # all of it was done: what is missing by now is somebody's edit
+    return None if is_half(mirror, save, found) else found, said
 
 
 async def read_now(mirror: Mirror, dataset: Dataset, wanted: Sequence[WantedDocument]) -> Sequence[Reading]:
@@ -112,11 +114,13 @@ async def settle_open_saves(run: Run, dataset: Dataset, *, may_send: bool) -> fr
         if record.key not in wanted:  # the image is gone
             await state.journal.close_save(record.id, SaveOutcome.SUPERSEDED)
             continue
+        said = ""
         if held is not None and not atomic:
-            held = await _finished(mirror, dataset, record, images[record.key.image], held, may_send=may_send)
+            held, said = await _finished(mirror, dataset, record, images[record.key.image], held, may_send=may_send)
         if held is None:
             unsettled.add(record.key)
-            run.fail(record.key, image_path(record.image), Stage.PUSH, OutcomeUnknown.code, _UNSETTLED)
+            message = _UNSETTLED.format(said=f" ({said})" if said else "")
+            run.fail(record.key, image_path(record.image), Stage.PUSH, OutcomeUnknown.code, message)
             continue
         found[record.key] = held
         await state.add_readings([(held, None)], mirror.clock.now_s())
@@ -132,12 +136,12 @@ async def settle_open_saves(run: Run, dataset: Dataset, *, may_send: bool) -> fr
 
 async def _finished(
     mirror: Mirror, dataset: Dataset, record: SaveRecord, image: ListedImage, found: Reading, *, may_send: bool
-) -> Reading | None:
+) -> tuple[Reading | None, str]:
     contents = await mirror.state.contents([record.before, record.body])
     before, body = (mirror.format.parse(contents[content]) for content in (record.before, record.body))
     save = Unfinished(record, image, before, body)
     if not may_send:
-        return None if is_half(mirror, save, found) else found
+        return None if is_half(mirror, save, found) else found, ""
     return await finish(mirror, dataset, save, found)
 
 
