@@ -11,7 +11,15 @@ import anyio
 import pytest
 from aiohttp import web
 
-from labelmirror.errors import BodyMismatch, KeyRefused, NotFound, ProtocolError, RemoteError, Unavailable
+from labelmirror.errors import (
+    BodyMismatch,
+    KeyRefused,
+    NotFound,
+    ProtocolError,
+    RemoteError,
+    Unavailable,
+    UnknownDataset,
+)
 from labelmirror.model.document import Document, JsonObject
 from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.remote import Dataset, ListedImage, Reading, WantedDocument
@@ -156,6 +164,26 @@ async def test_sixty_requests_at_once_are_answered_without_a_page() -> None:
         readings = await read_all(at.provider, at.dataset, way, at.rows)
         assert len(readings) == 60
         assert {record.status for record in at.standin.requests} == {200}
+
+
+@pytest.mark.parametrize("kind", [FaultKind.MISSING_PAGE, FaultKind.SHORT_PAGE, FaultKind.DUPLICATE_PAGE])
+@pytest.mark.parametrize("route", ["datasets.list", "sets.list"])
+async def test_a_list_that_is_not_as_long_as_it_says_is_refused(route: str, kind: FaultKind) -> None:
+    async with harbour() as at:
+        at.standin.pages.clear()
+        at.standin.faults.add(Fault(route=route, kind=kind))
+        with pytest.raises(ProtocolError, match="announced"):
+            await at.provider.dataset(HARBOUR)
+        assert (await at.provider.dataset(HARBOUR)).sets == at.dataset.sets
+
+
+async def test_a_name_that_several_datasets_have_is_asked_for_by_id() -> None:
+    async with harbour() as at:
+        twin = at.world.add_dataset("harbour")
+        with pytest.raises(UnknownDataset) as raised:
+            await at.provider.dataset(HARBOUR)
+        assert f"{at.dataset.id}, {twin.id}" in raised.value.hint
+        assert (await at.provider.dataset(DatasetRef(id=str(twin.id)))).id == str(twin.id)
 
 
 async def test_an_archived_dataset_is_not_there() -> None:

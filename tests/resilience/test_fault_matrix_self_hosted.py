@@ -52,8 +52,8 @@ ONLY = {
     FaultKind.MISSING_PAGE: _LISTS,
     FaultKind.SHORT_PAGE: _LISTS,
     FaultKind.WRONG_ENVELOPE: _LISTS,
-    # A document without annotations is one like any other.
-    FaultKind.EMPTY_LIST: _LISTS,
+    # A document without annotations is one like any other, and an annotation set is gone when it is missing twice.
+    FaultKind.EMPTY_LIST: tuple(route for route in _LISTS if route != "sets."),
 }
 #: Answers in which something is left out that nothing else tells of: what they lack is gone here until the next one, or the
 #: next full check.

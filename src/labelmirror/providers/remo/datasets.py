@@ -68,17 +68,13 @@ class Datasets:
         return digest_of(sorted(rows))
 
     async def _rows(self) -> Sequence[JsonObject]:
-        where = f"GET {routes.DATASETS}"
-        found: dict[int, JsonObject] = {}
-        async for page in self._session.pages(routes.DATASETS, {"is_archived": "false"}):
-            found |= {answers.read(wire.DatasetRow, row, where=where).id: row for row in page.rows}
-        return list(found.values())
+        return await self._session.listed(routes.DATASETS, wire.DatasetRow, {"is_archived": "false"})
 
     async def _dataset(self, value: JsonObject) -> Dataset:
         row = answers.read(wire.DatasetRow, value, where=f"GET {routes.DATASETS}")
         path = routes.sets(str(row.id))
         where = f"GET {path}"
-        values = [item async for page in self._session.pages(path) for item in page.rows]
+        values = await self._session.listed(path, wire.SetRow)
         sets = [answers.read(wire.SetRow, item, where=where) for item in values]
         change = convert.change_of(value, values)
         times = [row.updated_at, *(entry.updated_at for entry in sets), *(entry.last_annotated_date for entry in sets)]

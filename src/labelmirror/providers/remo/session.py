@@ -93,6 +93,21 @@ class Session:
                 return
         raise ProtocolError(f"GET {path}: the list has more than {self._pages_max} pages")
 
+    async def listed(
+        self, path: str, form: type[wire.Row], query: Mapping[str, str] | None = None
+    ) -> Sequence[JsonObject]:
+        """All rows of a list, in its order, each of this form. Raises ProtocolError where they are not as many as announced:
+        what a page leaves out would look as if it were gone.
+        """
+        found: dict[int, JsonObject] = {}
+        count = 0
+        async for page in self.pages(path, query):
+            count = page.count
+            found |= {answers.read(form, row, where=f"GET {path}").id: row for row in page.rows}
+        if len(found) != count:
+            raise ProtocolError(f"GET {path} announced {count} items and listed {len(found)}")
+        return list(found.values())
+
     @asynccontextmanager
     async def stream(self, path: str, *, priority: Priority = Priority.BYTES) -> AsyncIterator[ImageStream]:
         """Read something that is no JSON."""

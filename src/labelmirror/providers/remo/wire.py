@@ -34,10 +34,15 @@ class PageHead(Wire):
     next: str | None = None
 
 
-class DatasetRow(Wire):
-    """A dataset in the list of datasets; `quantity` counts its images."""
+class Row(Wire):
+    """Whatever a list lists."""
 
     id: Id
+
+
+class DatasetRow(Row):
+    """A dataset in the list of datasets; `quantity` counts its images."""
+
     name: str
     quantity: Count
     updated_at: TextHint = None
@@ -65,10 +70,9 @@ class Statistics(Wire):
     all_classes: Sequence[ClassCount] = ()
 
 
-class SetRow(Wire):
+class SetRow(Row):
     """An annotation set in the list of a dataset's sets."""
 
-    id: Id
     name: str
     task: TaskRow
     updated_at: TextHint = None
