@@ -64,9 +64,14 @@ def opened(answer: JsonValue, dataset: Dataset, image: str, *, where: str) -> Op
 
 
 def held_annotations(held: wire.Opened, *, where: str) -> Sequence[JsonObject]:
-    """The annotations, which lie in their categories."""
+    """The annotations, which lie in their categories. Those of deleted ones show here alone, and are left out as elsewhere:
+    neither are they mirrored nor does a save touch them.
+    """
     rows = [
-        table(row, where=where) for category in held.categories for row in items(category, "annotations", where=where)
+        table(row, where=where)
+        for category in held.categories
+        if not read(wire.CategoryRow, category, where=where).deleted
+        for row in items(category, "annotations", where=where)
     ]
     for row in rows:
         read(wire.AnnotationRow, row, where=where)

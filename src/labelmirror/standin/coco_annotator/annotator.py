@@ -49,8 +49,12 @@ class AnnotatorRoutes:
         )
 
     def _groups(self, image: Image, dataset: Dataset) -> list[dict[str, Any]]:
-        """The categories of the dataset, each with its annotations in the image. Those of others do not show."""
+        """The categories of the dataset, each with its annotations in the image. Those of others do not show.
+
+        Deleted ones do: the server asks for those that are not, and its database driver forgets that over the ids.
+        """
         annotations = self._world.annotations_of(image)
+        known = [self._world.categories[number] for number in dataset.categories if number in self._world.categories]
         return [
             {
                 **wire.category(category),
@@ -62,7 +66,7 @@ class AnnotatorRoutes:
                     if annotation.category_id == category.id
                 ],
             }
-            for category in self._desk.categories(dataset)
+            for category in known
         ]
 
     def _neighbours(self, image: Image, dataset: Dataset) -> dict[str, int | None]:
