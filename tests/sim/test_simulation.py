@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 
-from labelmirror.engine import look, pull, push
+from labelmirror.engine import look, pull, push, saving
 from labelmirror.engine.mirror import Run
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import OnConflict
@@ -155,11 +155,13 @@ def saving_without_reading_again() -> Iterator[None]:
 @contextmanager
 def recording_base_before_reading_back() -> Iterator[None]:
     async def believe(
-        _pushing: push.Pushing, sent: Sequence[tuple[push._Sending, SaveResult]]
+        _saving: saving.Saving, sent: Sequence[tuple[saving.Sending, SaveResult]]
     ) -> dict[DocumentKey, Reading]:
-        return {result.key: Reading(result.key, sending.data, sending.digest, {}) for sending, result in sent}
+        return {
+            result.key: Reading(result.key, sending.data, sending.record.body_digest, {}) for sending, result in sent
+        }
 
-    with patch.object(push.Pushing, "_read_back", believe):
+    with patch.object(saving.Saving, "_read_back", believe):
         yield
 
 

@@ -98,7 +98,7 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
         if report.refused is None and options.directions.pushes:
             pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
             await pushing.push()
-            report.window = pushing.window
+            report.window = pushing.saving.window
         else:
             await _keep_held(run, seen, report)
     if options.directions.pulls:

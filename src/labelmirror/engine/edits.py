@@ -115,8 +115,8 @@ async def _push(run: Run, report: MirrorReport, keys: frozenset[DocumentKey]) ->
     capabilities = await mirror.provider.capabilities()
     pushing = Pushing(run, dataset, look, report.documents, capabilities.save_batch)
     await pushing.push_rows(pushable)
-    report.window = pushing.window
-    await mirror.state.set_facts(with_window(await mirror.state.facts(), pushing.window))
+    report.window = pushing.saving.window
+    await mirror.state.set_facts(with_window(await mirror.state.facts(), pushing.saving.window))
     pushed = {row.key for row in pushable}
     await _record_troubles(run, pushed)
     return keys - pushed

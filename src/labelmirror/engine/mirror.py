@@ -9,8 +9,9 @@ from labelmirror.model.document import Counts, Digest
 from labelmirror.model.events import ItemFailed, Noticed, Phase, PhaseBegan, PhaseEnded, Progressed
 from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.policy import MirrorPolicy
-from labelmirror.model.rows import FileStat, LocalFile
-from labelmirror.model.trouble import Failed, Stage, Trouble
+from labelmirror.model.report import DocumentCounts
+from labelmirror.model.rows import DocumentRow, FileStat, LocalFile
+from labelmirror.model.trouble import Failed, Held, HoldReason, Stage, Trouble
 from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import DocumentFormat, Provider
 from labelmirror.ports.reporter import Reporter
@@ -73,6 +74,11 @@ class Run:
     def fail_with(self, key: DocumentKey, image: str, stage: Stage, error: LabelmirrorError) -> None:
         """The same, from an error."""
         self.fail(key, image, stage, error.code, error.message)
+
+    def hold(self, row: DocumentRow, reason: HoldReason, counts: DocumentCounts) -> None:
+        """Leave both sides of a document alone, and tell a person."""
+        counts.held += 1
+        self.troubles.append(Held(row.key.image, row.key.set, image_path(row.place), reason))
 
     def notice(self, code: str, text: str) -> None:
         """Tell a person something worth knowing."""

@@ -14,7 +14,7 @@ from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Token
 from labelmirror.model.report import DocumentCounts
 from labelmirror.model.rows import Base, DocumentRow, LocalFile, RemoteSeen
-from labelmirror.model.trouble import Held, Stage
+from labelmirror.model.trouble import Stage
 from labelmirror.planning.classify import Outcome
 from labelmirror.planning.plan import DocumentPlan, Look, plan_document
 from labelmirror.ports.state import DocumentRecorded
@@ -51,8 +51,7 @@ def _report(run: Run, plans: Sequence[DocumentPlan], counts: DocumentCounts) -> 
     for plan in plans:
         row = plan.row
         if plan.verdict.reason is not None:
-            counts.held += 1
-            run.troubles.append(Held(row.key.image, row.key.set, image_path(row.place), plan.verdict.reason))
+            run.hold(row, plan.verdict.reason, counts)
         elif plan.outcome is Outcome.INVALID:
             report_invalid(run, row)
 

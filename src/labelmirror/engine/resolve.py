@@ -99,8 +99,8 @@ async def _grant(wishes: Mapping[DocumentKey, Wish], run: Run, report: MirrorRep
 async def conclude(run: Run, report: MirrorReport, pushing: Pushing, granted: AbstractSet[DocumentKey]) -> None:
     """Put on record what became of the documents that were granted; of others and of untouched ones, what was known."""
     mirror = run.mirror
-    report.window = pushing.window
-    await mirror.state.set_facts(with_window(await mirror.state.facts(), pushing.window))
+    report.window = pushing.saving.window
+    await mirror.state.set_facts(with_window(await mirror.state.facts(), pushing.saving.window))
     decided = granted - pushing.untouched
     left = [each for each in await mirror.state.troubles() if DocumentKey(each.id, each.set) not in decided]
     new = [each for each in run.troubles if DocumentKey(each.id, each.set) not in pushing.untouched]
