@@ -8,6 +8,9 @@ import pytest
 from labelmirror.model.pacing import Book, Priority, QuotaRules, RateObservation, WaitCause, WindowKind
 from labelmirror.transport import budget
 from labelmirror.transport.budget import Answer, Ask, Fate, Granted, ServerClock, Wait
+from labelmirror.transport.budget.granting import forget
+from labelmirror.transport.budget.others import floor
+from labelmirror.transport.budget.window import free
 
 NOW_S = 1_700_000_000.0
 RULES = QuotaRules()
@@ -85,7 +88,7 @@ def test_bulk_work_leaves_the_reserve_and_a_push_may_use_it() -> None:
 
 def test_the_reserve_of_a_fixed_window_is_released_towards_its_end() -> None:
     rules = QuotaRules(reserve=0.2, others_per_hour=0.0)
-    kept = [budget.floor(opened(), rules, NOW_S + later_s) for later_s in (0, 25, 50, 100)]
+    kept = [floor(opened(), rules, NOW_S + later_s) for later_s in (0, 25, 50, 100)]
     assert kept == pytest.approx([20, 15, 10, 0])
 
 
@@ -141,21 +144,21 @@ def test_a_dead_holders_lease_is_forgotten_only_after_its_time() -> None:
     book = opened(remaining=10, window_s=1_000.0)
     book, lost = ask(book, NOW_S + 1, want=25)
     assert isinstance(lost, Granted)
-    assert budget.free(budget.forget(book, lost.spend_by_s)) == 10 - lost.count
-    assert budget.free(budget.forget(book, lost.spend_by_s + 3)) == 10
+    assert free(forget(book, lost.spend_by_s)) == 10 - lost.count
+    assert free(forget(book, lost.spend_by_s + 3)) == 10
 
 
 def test_answers_that_overtake_one_another_leave_the_smallest_remaining() -> None:
     book = opened()
     for now_s, remaining in [(1.0, 90), (1.1, 95), (1.2, 93)]:
         book = budget.observe(book, RULES, answer(NOW_S + now_s, remaining, NOW_S + 100, took_s=0.9))
-    assert budget.free(book) == 90
+    assert free(book) == 90
 
 
 def test_an_answer_of_a_closed_window_changes_nothing() -> None:
     book = budget.observe(opened(), RULES, answer(NOW_S + 101, 98, NOW_S + 200))
     late = budget.observe(book, RULES, answer(NOW_S + 102, 3, NOW_S + 100, holder="b", took_s=10))
-    assert budget.free(late) == budget.free(book)
+    assert free(late) == free(book)
 
 
 def test_a_window_whose_reset_moves_with_every_answer_slides() -> None:
@@ -184,8 +187,8 @@ def test_a_window_that_forgets_our_requests_at_its_reset_is_fixed() -> None:
 
 def test_a_request_that_was_never_sent_frees_its_place() -> None:
     book, _ = ask(opened(remaining=10), NOW_S + 1)
-    assert budget.free(book) == 9
-    assert budget.free(budget.observe(book, RULES, Answer("a", Fate.UNSENT, NOW_S + 1, NOW_S + 1))) == 10
+    assert free(book) == 9
+    assert free(budget.observe(book, RULES, Answer("a", Fate.UNSENT, NOW_S + 1, NOW_S + 1))) == 10
 
 
 def test_the_forecast_says_what_bulk_work_may_use() -> None:
