@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from labelmirror.errors import KeyRefused, Unavailable
 from labelmirror.model.document import render
+from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Dataset, ListedImage, Reading
 from labelmirror.model.saving import Save, SaveAnswer, SaveResult
 from labelmirror.providers.coco_annotator.provider import CocoAnnotatorProvider
@@ -270,7 +271,7 @@ async def test_a_stop_before_anything_was_sent_is_raised_and_after_it_leaves_the
             made.world.users["admin"].password = "changed"
 
         made.world.between_writes = change_password
-        results = await made.provider.save_many(made.dataset, [save, save])
+        results = await made.provider.save_many(made.dataset, [save, replace(save, key=DocumentKey("another"))])
         assert [result.answer for result in results] == [SaveAnswer.UNKNOWN, SaveAnswer.UNKNOWN]
         assert "not sent" in results[1].message
 

@@ -8,9 +8,9 @@ import pytest
 
 from labelmirror.engine.compare import diff, held_documents
 from labelmirror.engine.cycle import CycleOptions, sync
-from labelmirror.engine.push import VAIN_MAX
 from labelmirror.engine.repair import repair
 from labelmirror.engine.resolve import take, undo
+from labelmirror.engine.saving import VAIN_MAX
 from labelmirror.engine.settle import ROUNDS
 from labelmirror.errors import ExitCode, UsageError
 from labelmirror.model.document import JsonObject

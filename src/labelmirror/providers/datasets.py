@@ -1,4 +1,4 @@
-"""A dataset that a configuration names and the server does not have. Pure."""
+"""The dataset that a configuration names, among those that the server has. Pure."""
 
 import difflib
 from collections.abc import Iterable
@@ -8,6 +8,11 @@ from labelmirror.model.keys import DatasetRef
 
 #: So many of a server's names are told where none is near the one that was meant.
 NAMES_TOLD = 10
+
+
+def is_meant(ref: DatasetRef, dataset: str, name: str) -> bool:
+    """Whether a reference means the dataset with this id and this name."""
+    return name == ref.name if ref.name is not None else dataset == ref.id
 
 
 def unknown_dataset(ref: DatasetRef, held: Iterable[str]) -> UnknownDataset:

@@ -20,6 +20,11 @@ class Problem:
     allowed: str = ""
 
 
+def sentence(problem: Problem) -> str:
+    """A problem with the pointer to its place."""
+    return f"{pointer(problem.path)}: {problem.message}. {problem.allowed}".strip()
+
+
 def located(data: bytes, problems: Sequence[Problem]) -> Sequence[InvalidDocument]:
     """The problems of a document with the lines of its file."""
     if not problems:

@@ -8,7 +8,6 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
-import anyio
 from yarl import URL
 
 from labelmirror.errors import (
@@ -29,13 +28,12 @@ from labelmirror.transport.concurrency import Gate, Load, Slot
 from labelmirror.transport.headers import parse_http_date, parse_retry_after
 from labelmirror.transport.links import UNPRINTABLE
 from labelmirror.transport.pacer import Pacer
+from labelmirror.transport.parallel import aside
 from labelmirror.transport.retry import Backoff
 from labelmirror.transport.routes import route_of
 
 #: An error's body is read up to this many bytes.
 ERROR_BODY_BYTES = 2**16
-#: JSON from this size on is parsed on another thread.
-PARSE_ASIDE_BYTES = 2**20
 #: So many answers of 429 to one request, each waited for, are taken for an order to stop.
 LIMITED_TRIES = 8
 
@@ -393,7 +391,7 @@ class Api:
         def parse() -> JsonValue:
             return parse_json(data, depth_max=self._rules.json_depth, where=where)
 
-        return parse() if len(data) < PARSE_ASIDE_BYTES else await anyio.to_thread.run_sync(parse)
+        return await aside(parse, len(data))
 
 
 def pinned(link: str) -> str:

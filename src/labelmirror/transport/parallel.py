@@ -1,4 +1,4 @@
-"""Several requests at once, with one ordinary error instead of a group of them."""
+"""Several requests at once, with one ordinary error instead of a group of them; large bodies on another thread."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -6,6 +6,9 @@ from typing import TypeVar
 import anyio
 
 from labelmirror.errors import LabelmirrorError
+
+#: What has so many bytes is worked on by another thread.
+ASIDE_BYTES = 2**20
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -31,3 +34,16 @@ async def in_parallel(function: Callable[[A], Awaitable[B]], items: Sequence[A],
     if troubles:
         raise troubles[0]
     return [results[index] for index in range(len(items))]
+
+
+async def aside(work: Callable[[], B], size_bytes: int) -> B:
+    """The result of work on something of this size; the loop does not wait for it where that is much."""
+    return work() if size_bytes < ASIDE_BYTES else await anyio.to_thread.run_sync(work)
+
+
+async def chosen_in_parallel(
+    is_meant: Callable[[str], Awaitable[bool]], names: Sequence[str], workers: int
+) -> frozenset[str]:
+    """The names that are meant. The first LabelmirrorError stops the others and is raised."""
+    meant = await in_parallel(is_meant, names, workers)
+    return frozenset(name for name, yes in zip(names, meant, strict=True) if yes)

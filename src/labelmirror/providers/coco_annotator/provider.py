@@ -3,6 +3,7 @@
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -34,14 +35,13 @@ from labelmirror.providers.coco_annotator.reading import Opened, SingleReads, op
 from labelmirror.providers.coco_annotator.saving import Saves
 from labelmirror.providers.coco_annotator.settings import CocoAnnotatorSettings
 from labelmirror.providers.coco_annotator.whole import PAGE, WholeRead, WholeRules
-from labelmirror.providers.datasets import unknown_dataset
+from labelmirror.providers.datasets import is_meant, unknown_dataset
+from labelmirror.providers.http import http_settings
 from labelmirror.providers.secrets import Secret
-from labelmirror.transport.api import PARSE_ASIDE_BYTES, ApiRules
-from labelmirror.transport.body import BodyRules
 from labelmirror.transport.concurrency import Gate
-from labelmirror.transport.http import Http, HttpSettings, Timeouts, open_http
+from labelmirror.transport.http import Http, Timeouts, open_http
 from labelmirror.transport.pacer import Pacer
-from labelmirror.transport.parallel import in_parallel
+from labelmirror.transport.parallel import aside, chosen_in_parallel
 from labelmirror.transport.retry import Backoff
 
 #: Under this name the provider remembers which version the server is.
@@ -123,7 +123,7 @@ class CocoAnnotatorProvider:
         """The dataset meant. Raises UnknownDataset, naming the nearest names."""
         held = await self.datasets()
         for dataset in held:
-            if (dataset.name == ref.name) if ref.name is not None else (dataset.id == ref.id):
+            if is_meant(ref, dataset.id, dataset.name):
                 return dataset
         raise unknown_dataset(ref, (dataset.name for dataset in held))
 
@@ -149,8 +149,7 @@ class CocoAnnotatorProvider:
                 return False
             return False
 
-        absent = await in_parallel(is_absent, images, self._connections)
-        return frozenset(image for image, gone in zip(images, absent, strict=True) if gone)
+        return await chosen_in_parallel(is_absent, images, self._connections)
 
     @asynccontextmanager
     async def images(self, dataset: Dataset, wanted: int) -> AsyncIterator[ImageSource]:  # noqa: ARG002 - the port's
@@ -194,7 +193,7 @@ class CocoAnnotatorProvider:
         def look() -> Sequence[InvalidDocument]:
             return schema.invalid(data, dataset, key.image)
 
-        return look() if len(data) < PARSE_ASIDE_BYTES else await anyio.to_thread.run_sync(look)
+        return await aside(look, len(data))
 
     async def save_many(self, dataset: Dataset, saves: Sequence[Save]) -> Sequence[SaveResult]:
         """Make the server hold these documents, one after the other, each in several steps."""
@@ -228,18 +227,11 @@ async def build(
         raise ConfigError("a user name cannot hold a colon", hint="HTTP Basic ends the name there.")
     caps = settings.caps
     login = base64.b64encode(f"{settings.user}:{password.reveal()}".encode()).decode()
-    http_settings = HttpSettings(
-        url=settings.url,
-        headers={"Authorization": f"Basic {login}", "Accept": "application/json"},
-        connections=settings.connections,
-        bandwidth=settings.bandwidth,
-        rules=ApiRules(caps.json_size, caps.json_depth, caps.redirects, BodyRules(caps.image_size), UNSURE),
-        timeouts=timeouts,
-        backoff=backoff or Backoff(),
-        has_quota=False,
-        keepalive_s=KEEPALIVE_S,
+    sessions = http_settings(
+        settings, {"Authorization": f"Basic {login}"}, unsure=UNSURE, timeouts=timeouts, backoff=backoff
     )
-    async with open_http(http_settings, pacer=pacer, gate=gate, clock=clock, draw=draw) as http:
+    sessions = replace(sessions, has_quota=False, keepalive_s=KEEPALIVE_S)
+    async with open_http(sessions, pacer=pacer, gate=gate, clock=clock, draw=draw) as http:
         provider = CocoAnnotatorProvider(
             http,
             memory,

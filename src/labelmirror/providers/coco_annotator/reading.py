@@ -1,22 +1,18 @@
 """Documents read one by one, as the editor opens an image: the reading that a save needs."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
-from labelmirror.errors import NotFound, ProtocolError, Rejected, TooLarge, Unavailable
+from labelmirror.errors import NotFound, ProtocolError, Rejected
 from labelmirror.model.document import Document, JsonObject, JsonValue
 from labelmirror.model.pacing import Priority
-from labelmirror.model.remote import Dataset, Reading, ReadProblem, WantedDocument
+from labelmirror.model.remote import Dataset, Reading, WantedDocument
 from labelmirror.providers.answers import items, read, table
 from labelmirror.providers.coco_annotator import convert, wire
 from labelmirror.providers.coco_annotator.composing import Surroundings
+from labelmirror.providers.reading import OF_ONE_DOCUMENT, read_singly, unread
 from labelmirror.transport.api import Api
-from labelmirror.transport.parallel import in_parallel
-
-#: Images are taken from the stream of wanted ones in slices of so many for each connection.
-SLICE_PER_CONNECTION = 16
-#: If none of at least so many reads got through, the server is in trouble, not the images.
-ALL_FAILED_MIN = 8
 
 #: So the server says, with 400, that it has no such image. Other words mean that this user may not see it.
 _UNKNOWN = "Could not load image"
@@ -92,12 +88,8 @@ class SingleReads:
         async def one(document: WantedDocument) -> Reading:
             return (await self._one(document, Priority.PULL))[0]
 
-        async for documents in _slices(wanted, SLICE_PER_CONNECTION * self.connections):
-            readings = await in_parallel(one, documents, self.connections)
-            failed = [item.problem for item in readings if item.problem and item.problem.code == Unavailable.code]
-            if len(failed) >= ALL_FAILED_MIN and len(failed) == len(readings):
-                raise Unavailable(failed[0].message)
-            for reading in readings:
+        async with aclosing(read_singly(one, wanted, self.connections)) as found:
+            async for reading in found:
                 yield reading
 
     async def again(self, wanted: Sequence[WantedDocument]) -> AsyncGenerator[tuple[Reading, Opened | None], None]:
@@ -109,17 +101,6 @@ class SingleReads:
         """One document, or what is wrong with it; trouble that concerns all is raised."""
         try:
             held = await open_image(self.api, self.dataset, document.key.image, priority)
-        except (NotFound, ProtocolError, Rejected, TooLarge, Unavailable) as error:
-            return Reading(document.key, None, None, {}, ReadProblem(error.code, error.message)), None
+        except OF_ONE_DOCUMENT as error:
+            return unread(document.key, error), None
         return held.reading, held
-
-
-async def _slices(wanted: AsyncIterator[WantedDocument], size: int) -> AsyncIterator[Sequence[WantedDocument]]:
-    documents: list[WantedDocument] = []
-    async for document in wanted:
-        documents.append(document)
-        if len(documents) == size:
-            yield documents
-            documents = []
-    if documents:
-        yield documents

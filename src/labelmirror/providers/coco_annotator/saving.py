@@ -8,19 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from labelmirror.errors import (
-    BudgetSpent,
-    KeyRefused,
-    LabelmirrorError,
-    Limited,
-    NotFound,
-    OutcomeUnknown,
-    ProtocolError,
-    Rejected,
-    RoleRefused,
-    TooLarge,
-    Unavailable,
-)
+from labelmirror.errors import NotFound, ProtocolError, Rejected, TooLarge
 from labelmirror.model.document import JsonObject, JsonValue
 from labelmirror.model.pacing import Priority
 from labelmirror.model.remote import Dataset
@@ -39,12 +27,10 @@ from labelmirror.providers.coco_annotator.composing import (
 )
 from labelmirror.providers.coco_annotator.format import CocoAnnotatorFormat, annotations_of, metadata_of
 from labelmirror.providers.coco_annotator.reading import Opened, open_image
-from labelmirror.providers.documents import Problem
-from labelmirror.providers.places import pointer
+from labelmirror.providers.documents import sentence
+from labelmirror.providers.saving import STOPPING, UNANSWERED, SaveResults
 from labelmirror.transport.api import Api
 
-#: What concerns all saves: none is sent after it.
-_STOPPING = (BudgetSpent, KeyRefused, Limited, RoleRefused, Unavailable)
 _BUSY = "it was not sent: somebody works on this image just now"
 _FORMAT = CocoAnnotatorFormat()
 
@@ -63,62 +49,54 @@ class Saves:
         self._api = api
         self._dataset = dataset
         self._opened = opened
-        self._reached = False
+        self._results = SaveResults()
 
     async def run(self, saves: Sequence[Save]) -> Sequence[SaveResult]:
-        """A result for each save, in their order.
-
-        Raises what stops all saves as long as the server got none of them; after that, saves that were not sent any more
-        have the answer UNKNOWN like those without one.
-        """
-        results: list[SaveResult] = []
-        stop: LabelmirrorError | None = None
+        """A result for each save, in their order. Raises what stops all saves as long as the server got none of them."""
         for save in saves:
-            if stop is not None:
-                results.append(_result(save, SaveAnswer.UNKNOWN, f"it was not sent: {stop.message}"))
-                continue
             try:
-                results.append(await self._one(save))
-            except _STOPPING as error:
-                if not self._reached:
-                    raise
-                stop = error
-                results.append(_result(save, SaveAnswer.UNKNOWN, error.message))
-        return results
+                answer, message = await self._one(save)
+            except STOPPING as error:
+                self._results.stop = error
+                self._results.note(save.key, SaveAnswer.UNKNOWN, error.message)
+                break
+            self._results.note(save.key, answer, message)
+        return self._results.of(saves)
 
-    async def _one(self, save: Save) -> SaveResult:
+    async def _one(self, save: Save) -> tuple[SaveAnswer, str]:
+        """What became of one save, and what is to be said of it."""
         found = schema.problems(save.wanted, self._dataset, save.key.image)
         if found:
-            return _result(save, SaveAnswer.REFUSED, _said(found[0]))
+            return SaveAnswer.REFUSED, sentence(found[0])
         try:
             held = self._opened(save) or await open_image(self._api, self._dataset, save.key.image, Priority.PUSH)
         except NotFound as error:
-            return _result(save, SaveAnswer.GONE, error.message)
+            return SaveAnswer.GONE, error.message
         except (ProtocolError, Rejected, TooLarge) as error:
-            return _result(save, SaveAnswer.UNKNOWN, f"it was not sent: {error.message}")
+            return SaveAnswer.UNKNOWN, f"it was not sent: {error.message}"
         if held.reading.digest != save.expected.digest or held.reading.being_annotated:
-            return _result(save, SaveAnswer.UNKNOWN, _BUSY)
+            return SaveAnswer.UNKNOWN, _BUSY
         found = schema.unsavable(save.wanted, held.document)
         if found:
-            return _result(save, SaveAnswer.REFUSED, _said(found[0]))
+            return SaveAnswer.REFUSED, sentence(found[0])
         return await self._carried_out(save, held)
 
-    async def _carried_out(self, save: Save, held: Opened) -> SaveResult:
+    async def _carried_out(self, save: Save, held: Opened) -> tuple[SaveAnswer, str]:
         sending = _Sending(self._api, self._dataset)
         try:
             await sending.save(save, held)
         except _Overtaken:
-            return _result(save, SaveAnswer.UNKNOWN, _BUSY)
+            return SaveAnswer.UNKNOWN, _BUSY
         except (NotFound, Rejected) as error:
             if sending.changed:
-                return _result(save, SaveAnswer.UNKNOWN, error.message)
+                return SaveAnswer.UNKNOWN, error.message
             gone = isinstance(error, NotFound)
-            return _result(save, SaveAnswer.GONE if gone else SaveAnswer.REFUSED, error.message)
-        except (OutcomeUnknown, ProtocolError, TooLarge) as error:
-            return _result(save, SaveAnswer.UNKNOWN, error.message)
+            return SaveAnswer.GONE if gone else SaveAnswer.REFUSED, error.message
+        except UNANSWERED as error:
+            return SaveAnswer.UNKNOWN, error.message
         finally:
-            self._reached = self._reached or sending.changed
-        return _result(save, SaveAnswer.CLAIMED)
+            self._results.reached = self._results.reached or sending.changed
+        return SaveAnswer.CLAIMED, ""
 
 
 @dataclass(slots=True)
@@ -168,7 +146,7 @@ class _Sending:
     async def _send(self, method: str, path: str, body: JsonValue = None) -> JsonValue:
         try:
             answer = await self.api.send(method, f"{wire.API}{path}", body=body, priority=Priority.PUSH)
-        except (OutcomeUnknown, ProtocolError, TooLarge):
+        except UNANSWERED:
             self.changed = True
             raise
         except Rejected as error:
@@ -187,11 +165,3 @@ def _stored(target: Target, row: JsonValue) -> Stored:
 def _expect_success(answer: JsonValue, where: str) -> None:
     """The server refuses some things with 200."""
     read(wire.Done, answer, where=where)
-
-
-def _result(save: Save, answer: SaveAnswer, message: str = "") -> SaveResult:
-    return SaveResult(save.key, answer, message=message)
-
-
-def _said(problem: Problem) -> str:
-    return f"{pointer(problem.path)}: {problem.message}. {problem.allowed}".strip()

@@ -18,11 +18,12 @@ from labelmirror.errors import BodyMismatch, ProtocolError, TooLarge, Unavailabl
 from labelmirror.model.document import JsonValue
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.pacing import Priority
-from labelmirror.model.remote import Dataset, ListedImage, ListingEnd, Reading, ReadProblem, WantedDocument
+from labelmirror.model.remote import Dataset, ListedImage, ListingEnd, Reading, WantedDocument
 from labelmirror.ports.provider import PageSink
 from labelmirror.providers.answers import read
 from labelmirror.providers.coco_annotator import convert, wire
 from labelmirror.providers.coco_annotator.spool import Kept, Spool
+from labelmirror.providers.reading import sliced, unread
 from labelmirror.transport.api import Api
 from labelmirror.transport.body import BodyRules
 
@@ -145,8 +146,9 @@ class WholeRead:
         if not self._is_fresh:
             await self._take_annotations(spool, dataset)
         self._is_fresh = False
-        async with aclosing(_slices(wanted)) as slices:
-            async for ids in slices:
+        async with aclosing(sliced(wanted, SLICE)) as slices:
+            async for documents in slices:
+                ids = [document.key.image for document in documents]
                 for reading in await to_thread.run_sync(_readings, spool, dataset, ids):
                     yield reading
 
@@ -168,20 +170,5 @@ def _readings(spool: Spool, dataset: Dataset, ids: Sequence[str]) -> Sequence[Re
             found.append(convert.reading_of(convert.kept_document(dataset, kept)))
         except ValueError:
             message = f"GET {wire.API}/annotation/: a number of the image {kept.image['id']} is out of range"
-            found.append(_unreadable(str(kept.image["id"]), message))
+            found.append(unread(DocumentKey(str(kept.image["id"])), ProtocolError(message)))
     return found
-
-
-def _unreadable(image: str, message: str) -> Reading:
-    return Reading(DocumentKey(image), None, None, {}, ReadProblem(ProtocolError.code, message))
-
-
-async def _slices(wanted: AsyncIterator[WantedDocument]) -> AsyncGenerator[Sequence[str], None]:
-    ids: list[str] = []
-    async for document in wanted:
-        ids.append(document.key.image)
-        if len(ids) == SLICE:
-            yield ids
-            ids = []
-    if ids:
-        yield ids

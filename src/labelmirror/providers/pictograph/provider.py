@@ -4,8 +4,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
-import anyio
-
 from labelmirror.errors import ConfigError, InvalidDocument, NotFound, ProtocolError, Rejected
 from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.remote import (
@@ -25,7 +23,8 @@ from labelmirror.model.saving import Save, SaveResult
 from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import DocumentFormat, ImageSource, PageSink, ProviderMemory
 from labelmirror.providers import answers
-from labelmirror.providers.datasets import unknown_dataset
+from labelmirror.providers.datasets import is_meant, unknown_dataset
+from labelmirror.providers.http import http_settings
 from labelmirror.providers.pictograph import convert, listing, probe, schema, wire
 from labelmirror.providers.pictograph.archive import ArchiveRules, documents
 from labelmirror.providers.pictograph.dialect import (
@@ -44,12 +43,10 @@ from labelmirror.providers.pictograph.reading import SingleReads, reading_of
 from labelmirror.providers.pictograph.saving import Saves
 from labelmirror.providers.pictograph.settings import PictographSettings
 from labelmirror.providers.secrets import Secret
-from labelmirror.transport.api import PARSE_ASIDE_BYTES, ApiRules
-from labelmirror.transport.body import BodyRules
 from labelmirror.transport.concurrency import Gate
-from labelmirror.transport.http import Http, HttpSettings, Timeouts, open_http
+from labelmirror.transport.http import Http, Timeouts, open_http
 from labelmirror.transport.pacer import Pacer
-from labelmirror.transport.parallel import in_parallel
+from labelmirror.transport.parallel import aside, chosen_in_parallel
 from labelmirror.transport.retry import Backoff
 
 #: Under this name the provider remembers which generation the server speaks.
@@ -178,10 +175,10 @@ class PictographProvider:
             else:
                 where = f"GET {request.path}"
                 found = convert.dataset_of(dialect.single(answer, "dataset", where=where), where=where)
-                if _is_meant(found, ref):
+                if is_meant(ref, found.id, found.name):
                     return found
         held = await self._all_datasets(dialect)
-        meant = [found for found in held if _is_meant(found, ref)]
+        meant = [found for found in held if is_meant(ref, found.id, found.name)]
         if not meant:
             raise unknown_dataset(ref, (dataset.name for dataset in held))
         if request is not None:
@@ -237,8 +234,7 @@ class PictographProvider:
             facts = answers.read(wire.ImageFacts, dialect.single(answer, "image", where=where), where=where)
             return facts.is_archived or facts.dataset_id not in {None, dataset.id}
 
-        absent = await in_parallel(is_absent, images, self._connections)
-        return frozenset(image for image, gone in zip(images, absent, strict=True) if gone)
+        return await chosen_in_parallel(is_absent, images, self._connections)
 
     @asynccontextmanager
     async def images(self, dataset: Dataset, wanted: int) -> AsyncIterator[ImageSource]:
@@ -321,7 +317,7 @@ class PictographProvider:
         def look() -> Sequence[InvalidDocument]:
             return schema.invalid(data, dataset, key.image, dialect.generation)
 
-        return look() if len(data) < PARSE_ASIDE_BYTES else await anyio.to_thread.run_sync(look)
+        return await aside(look, len(data))
 
     async def save_many(self, dataset: Dataset, saves: Sequence[Save]) -> Sequence[SaveResult]:
         """Overwrite documents: many in a request where the generation has that, else a request each."""
@@ -331,10 +327,6 @@ class PictographProvider:
 
 def _may_export(dialect: Dialect, dataset: Dataset) -> bool:
     return dataset.details.get("storage_class") != _COLD and dialect.export(dataset.name, "any") is not None
-
-
-def _is_meant(dataset: Dataset, ref: DatasetRef) -> bool:
-    return dataset.name == ref.name if ref.name is not None else dataset.id == ref.id
 
 
 def _has_more(answer: object, where: str) -> bool | None:
@@ -366,16 +358,8 @@ async def build(
     if not (value.isascii() and value.isprintable() and value.strip() == value != ""):
         raise ConfigError("the API key has characters that no key has", hint="Is there a line break in it?")
     caps = settings.caps
-    http_settings = HttpSettings(
-        url=settings.url,
-        headers={"X-API-Key": value, "Accept": "application/json"},
-        connections=settings.connections,
-        bandwidth=settings.bandwidth,
-        rules=ApiRules(caps.json_size, caps.json_depth, caps.redirects, BodyRules(caps.image_size)),
-        timeouts=timeouts or Timeouts(),
-        backoff=backoff or Backoff(),
-    )
-    async with open_http(http_settings, pacer=pacer, gate=gate, clock=clock, draw=draw) as http:
+    sessions = http_settings(settings, {"X-API-Key": value}, timeouts=timeouts, backoff=backoff)
+    async with open_http(sessions, pacer=pacer, gate=gate, clock=clock, draw=draw) as http:
         yield PictographProvider(
             http,
             memory,

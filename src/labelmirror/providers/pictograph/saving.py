@@ -9,27 +9,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labelmirror.errors import (
-    BudgetSpent,
-    KeyRefused,
-    LabelmirrorError,
-    Limited,
-    NotFound,
-    OutcomeUnknown,
-    ProtocolError,
-    Rejected,
-    RoleRefused,
-    TooLarge,
-    Unavailable,
-)
+from labelmirror.errors import NotFound, ProtocolError, Rejected
 from labelmirror.model.document import JsonObject, JsonValue
-from labelmirror.model.keys import DocumentKey
 from labelmirror.model.pacing import Priority
 from labelmirror.model.remote import Dataset
 from labelmirror.model.saving import Save, SaveAnswer, SaveResult
 from labelmirror.providers import answers
 from labelmirror.providers.pictograph import schema, wire
 from labelmirror.providers.pictograph.dialect import BULK_SAVES, Dialect
+from labelmirror.providers.saving import STOPPING, UNANSWERED, SaveResults
 from labelmirror.transport.answers import repeatable
 from labelmirror.transport.api import Api
 from labelmirror.transport.parallel import in_parallel
@@ -55,16 +43,10 @@ class Saves:
         self._dialect = dialect
         self._dataset = dataset
         self._connections = connections
-        self._results: dict[DocumentKey, SaveResult] = {}
-        self._reached = False
-        self._stop: LabelmirrorError | None = None
+        self._results = SaveResults()
 
     async def run(self, saves: Sequence[Save]) -> Sequence[SaveResult]:
-        """A result for each save, in their order.
-
-        Raises what stops all saves (key, role, quota, budget, a server that cannot be reached) as long as the server got
-        none of them; after that, saves that were not sent any more have the answer UNKNOWN like those without one.
-        """
+        """A result for each save, in their order. Raises what stops all saves as long as the server got none of them."""
         outgoing = [item for item in map(self._prepared, saves) if item is not None]
         path = self._dialect.bulk_save
         if path is not None and len(outgoing) > 1:
@@ -72,13 +54,7 @@ class Saves:
                 await self._together(path, outgoing[start : start + BULK_SAVES])
         else:
             await self._singly(outgoing)
-        if self._stop is not None:
-            if not self._reached:
-                raise self._stop
-            for item in outgoing:
-                if item.save.key not in self._results:
-                    self._note(item, SaveAnswer.UNKNOWN, f"it was not sent: {self._stop.message}")
-        return [self._results[save.key] for save in saves]
+        return self._results.of(saves)
 
     def _prepared(self, save: Save) -> _Outgoing | None:
         """What to send; None where the server would refuse it, or could not keep all of it."""
@@ -88,7 +64,7 @@ class Saves:
             path = self._dialect.save(self._dataset, save.image)
             return _Outgoing(save, schema.sendable(save.wanted, generation), path)
         said = f"{found[0].message}. {found[0].allowed}".strip()
-        self._results[save.key] = SaveResult(save.key, SaveAnswer.REFUSED, message=said)
+        self._results.note(save.key, SaveAnswer.REFUSED, said)
         return None
 
     # --- one by one ------------------------------------------------------------------------------------------------
@@ -106,11 +82,11 @@ class Saves:
             body = self._dialect.save_body(item.save.key.image, item.annotations)
             answer = await self._sent(item.path, body, [item])
         except Rejected as error:
-            self._note(item, SaveAnswer.REFUSED, error.message)
+            self._results.note(item.save.key, SaveAnswer.REFUSED, error.message)
         except NotFound as error:
-            self._note(item, SaveAnswer.GONE, error.message)
+            self._results.note(item.save.key, SaveAnswer.GONE, error.message)
         except _NoAnswer as error:
-            self._note(item, SaveAnswer.UNKNOWN, str(error))
+            self._results.note(item.save.key, SaveAnswer.UNKNOWN, str(error))
         except _Stopped:
             return
         else:
@@ -120,14 +96,14 @@ class Saves:
         try:
             row = answers.read(wire.SavedRow, answer, where=where)
         except ProtocolError as error:
-            self._note(item, SaveAnswer.UNKNOWN, error.message)
+            self._results.note(item.save.key, SaveAnswer.UNKNOWN, error.message)
             return
         if row.image_id == item.save.key.image:
-            self._note(item, SaveAnswer.CLAIMED, previous_count=row.previous_count)
+            self._results.note(item.save.key, SaveAnswer.CLAIMED, previous_count=row.previous_count)
         else:
             # Addressed by name: somebody may have put another image in its place.
             said = f"{where}: the server saved to another image, {repeatable(row.image_id)}"
-            self._note(item, SaveAnswer.UNKNOWN, said)
+            self._results.note(item.save.key, SaveAnswer.UNKNOWN, said)
 
     # --- many in a request -----------------------------------------------------------------------------------------
 
@@ -164,7 +140,7 @@ class Saves:
         """Early servers of the second generation have no bulk save; they keep the saves of single images."""
         await self._singly([item for item in items if item.path is not None])
         left = [item for item in items if item.save.key not in self._results]
-        if self._stop is None:
+        if self._results.stop is None:
             self._note_all(left, SaveAnswer.REFUSED, error.message)
 
     def _note_bulk(self, items: Sequence[_Outgoing], answer: JsonValue, where: str) -> None:
@@ -178,43 +154,39 @@ class Saves:
         for item in items:
             image = item.save.key.image
             if (image in saved) == (image in failed):
-                self._note(item, SaveAnswer.UNKNOWN, f"{where} does not say what became of the image {image}")
+                self._results.note(
+                    item.save.key, SaveAnswer.UNKNOWN, f"{where} does not say what became of the image {image}"
+                )
             elif image in saved:
-                self._note(item, SaveAnswer.CLAIMED, previous_count=saved[image].previous_count)
+                self._results.note(item.save.key, SaveAnswer.CLAIMED, previous_count=saved[image].previous_count)
             else:
                 said = repeatable(failed[image].error) or "the image was not saved"
-                self._note(item, SaveAnswer.GONE, f"{where}: {said}")
+                self._results.note(item.save.key, SaveAnswer.GONE, f"{where}: {said}")
 
     # --- sending ---------------------------------------------------------------------------------------------------
 
     async def _sent(self, path: str, body: JsonObject, items: Sequence[_Outgoing]) -> JsonValue:
         """The answer to one request. Raises Rejected, NotFound, _NoAnswer, or _Stopped for all that come after it too."""
-        if self._stop is not None:
+        if self._results.stop is not None:
             raise _Stopped
         headers = {"Idempotency-Key": _call_key([item.save.idempotency_key for item in items])}
         try:
             answer = await self._api.send("POST", path, body=body, headers=headers, priority=Priority.PUSH)
-        except (BudgetSpent, KeyRefused, Limited, RoleRefused, Unavailable) as error:
-            self._stop = error
+        except STOPPING as error:
+            self._results.stop = error
             raise _Stopped from error
-        except (OutcomeUnknown, ProtocolError, TooLarge) as error:
-            self._reached = True
+        except UNANSWERED as error:
+            self._results.reached = True
             raise _NoAnswer(error.message) from error
         except (NotFound, Rejected):
-            self._reached = True
+            self._results.reached = True
             raise
-        self._reached = True
+        self._results.reached = True
         return answer
 
     def _note_all(self, items: Sequence[_Outgoing], answer: SaveAnswer, message: str) -> None:
         for item in items:
-            self._note(item, answer, message)
-
-    def _note(
-        self, item: _Outgoing, answer: SaveAnswer, message: str = "", *, previous_count: int | None = None
-    ) -> None:
-        key = item.save.key
-        self._results[key] = SaveResult(key, answer, previous_count=previous_count, message=message)
+            self._results.note(item.save.key, answer, message)
 
 
 class _NoAnswer(Exception):

@@ -11,7 +11,7 @@ from labelmirror.model.pacing import Priority
 from labelmirror.model.remote import Dataset
 from labelmirror.ports.provider import ProviderMemory
 from labelmirror.providers import answers
-from labelmirror.providers.datasets import unknown_dataset
+from labelmirror.providers.datasets import is_meant, unknown_dataset
 from labelmirror.providers.remo import convert, routes, wire
 from labelmirror.providers.remo.session import Session
 from labelmirror.transport.parallel import in_parallel
@@ -42,7 +42,7 @@ class Datasets:
     async def find(self, ref: DatasetRef) -> Dataset:
         """The dataset meant. Raises UnknownDataset, naming the nearest names, also where a name is that of several."""
         rows = await self._rows()
-        meant = [row for row in rows if (row["name"] == ref.name if ref.name is not None else str(row["id"]) == ref.id)]
+        meant = [row for row in rows if is_meant(ref, str(row["id"]), str(row["name"]))]
         if len(meant) != 1:
             raise _unknown(ref, meant, rows)
         return await self._dataset(meant[0])

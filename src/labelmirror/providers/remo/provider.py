@@ -2,9 +2,8 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-
-import anyio
 
 from labelmirror.errors import InvalidDocument, NotFound
 from labelmirror.model.keys import DatasetRef, DocumentKey
@@ -24,6 +23,7 @@ from labelmirror.model.remote import (
 from labelmirror.model.saving import Save, SaveResult
 from labelmirror.ports.clock import Clock
 from labelmirror.ports.provider import DocumentFormat, ImageSource, PageSink, ProviderMemory
+from labelmirror.providers.http import http_settings
 from labelmirror.providers.remo import convert, listing, routes, schema
 from labelmirror.providers.remo.datasets import Datasets
 from labelmirror.providers.remo.format import RemoFormat
@@ -33,12 +33,10 @@ from labelmirror.providers.remo.saving import Saves
 from labelmirror.providers.remo.session import COOKIE, PAGE, UNSURE, Session
 from labelmirror.providers.remo.settings import RemoSettings
 from labelmirror.providers.secrets import Secret
-from labelmirror.transport.api import PARSE_ASIDE_BYTES, ApiRules
-from labelmirror.transport.body import BodyRules
 from labelmirror.transport.concurrency import Gate
-from labelmirror.transport.http import Http, HttpSettings, Timeouts, open_http
+from labelmirror.transport.http import Http, Timeouts, open_http
 from labelmirror.transport.pacer import Pacer
-from labelmirror.transport.parallel import in_parallel
+from labelmirror.transport.parallel import aside, chosen_in_parallel
 from labelmirror.transport.retry import Backoff
 
 SINGLE = ReadWay("single", fixed_requests=0, documents_per_request=1)
@@ -110,8 +108,7 @@ class RemoProvider:
                 return True
             return False
 
-        absent = await in_parallel(is_absent, images, self._connections)
-        return frozenset(image for image, gone in zip(images, absent, strict=True) if gone)
+        return await chosen_in_parallel(is_absent, images, self._connections)
 
     @asynccontextmanager
     async def images(self, dataset: Dataset, wanted: int) -> AsyncIterator[ImageSource]:
@@ -159,7 +156,7 @@ class RemoProvider:
         def look() -> Sequence[InvalidDocument]:
             return schema.invalid(data, key, rules)
 
-        return look() if len(data) < PARSE_ASIDE_BYTES else await anyio.to_thread.run_sync(look)
+        return await aside(look, len(data))
 
     async def save_many(self, dataset: Dataset, saves: Sequence[Save]) -> Sequence[SaveResult]:
         """Overwrite documents, those of different images at the same time."""
@@ -182,17 +179,9 @@ async def build(
 ) -> AsyncIterator[RemoProvider]:
     """Open a provider. `draw` gives uniform numbers in [0, 1). Nothing is sent before it is asked something."""
     caps = settings.caps
-    http_settings = HttpSettings(
-        url=settings.url,
-        headers={"Accept": "application/json", **COOKIE},
-        connections=settings.connections,
-        bandwidth=settings.bandwidth,
-        rules=ApiRules(caps.json_size, caps.json_depth, caps.redirects, BodyRules(caps.image_size), UNSURE),
-        timeouts=timeouts or Timeouts(),
-        backoff=backoff or Backoff(),
-        has_quota=False,
-    )
-    async with open_http(http_settings, pacer=pacer, gate=gate, clock=clock, draw=draw) as http:
+    sessions = http_settings(settings, COOKIE, unsure=UNSURE, timeouts=timeouts, backoff=backoff)
+    sessions = replace(sessions, has_quota=False)
+    async with open_http(sessions, pacer=pacer, gate=gate, clock=clock, draw=draw) as http:
         session = Session(http.api, memory, user=settings.user, password=password, pages_max=caps.pages)
         datasets = Datasets(session, memory, connections=settings.connections, size_max_bytes=caps.json_size)
         yield RemoProvider(http, session, datasets, clock=clock, connections=settings.connections)

@@ -6,36 +6,25 @@ at the end of a save. So a reading counts when it shows what is noted; where it 
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from labelmirror.errors import (
-    InvalidDocument,
-    LabelmirrorError,
-    NotFound,
-    ProtocolError,
-    Rejected,
-    TooLarge,
-    Unavailable,
-)
+from labelmirror.errors import Unavailable
 from labelmirror.model.document import JsonObject
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.pacing import Priority
-from labelmirror.model.remote import Dataset, Reading, ReadProblem, WantedDocument
+from labelmirror.model.remote import Dataset, Reading, WantedDocument
 from labelmirror.ports.clock import Clock
 from labelmirror.providers import answers
+from labelmirror.providers.reading import OF_ONE_DOCUMENT, read_singly, unread
 from labelmirror.providers.remo import convert, routes, wire
 from labelmirror.providers.remo.session import Session, page_of
-from labelmirror.transport.parallel import in_parallel
 
 #: A document is read this often, with a rest in between, until it shows what is noted.
 TRIES: Final = 6
 #: A save inserts hundreds of objects a second: one that looks the same after this time is not under way.
 REST_S: Final = 2.0
-#: Documents are taken from the stream of wanted ones in slices of so many for each connection.
-SLICE_PER_CONNECTION: Final = 16
-#: If none of at least so many reads got through, the server is in trouble, not the documents.
-ALL_FAILED_MIN: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +42,8 @@ class Reads:
         async def read(document: WantedDocument) -> Reading:
             return await self._one(document, Priority.PULL)
 
-        async for documents in _slices(wanted, SLICE_PER_CONNECTION * self.connections):
-            readings = await in_parallel(read, documents, self.connections)
-            failed = [item.problem for item in readings if item.problem and item.problem.code == Unavailable.code]
-            if len(failed) >= ALL_FAILED_MIN and len(failed) == len(readings):
-                raise Unavailable(failed[0].message)
-            for reading in readings:
+        async with aclosing(read_singly(read, wanted, self.connections)) as found:
+            async for reading in found:
                 yield reading
 
     async def again(self, wanted: Sequence[WantedDocument]) -> AsyncGenerator[Reading, None]:
@@ -71,8 +56,8 @@ class Reads:
         try:
             quickly = await self._as_listed(wanted) if priority is Priority.PULL else None
             return quickly or await self._as_noted(wanted, priority)
-        except (InvalidDocument, NotFound, ProtocolError, Rejected, TooLarge, Unavailable) as error:
-            return _problem(wanted.key, error)
+        except OF_ONE_DOCUMENT as error:
+            return unread(wanted.key, error)
 
     async def _as_listed(self, wanted: WantedDocument) -> Reading | None:
         """The document, with the tags of the listing, if it has the annotations that the listing showed."""
@@ -139,18 +124,3 @@ class _Held:
 
     status: str
     annotations: Sequence[JsonObject]
-
-
-def _problem(key: DocumentKey, error: LabelmirrorError) -> Reading:
-    return Reading(key, None, None, {}, ReadProblem(error.code, error.message))
-
-
-async def _slices(wanted: AsyncIterator[WantedDocument], size: int) -> AsyncIterator[Sequence[WantedDocument]]:
-    documents: list[WantedDocument] = []
-    async for document in wanted:
-        documents.append(document)
-        if len(documents) == size:
-            yield documents
-            documents = []
-    if documents:
-        yield documents

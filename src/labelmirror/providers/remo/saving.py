@@ -8,29 +8,18 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from labelmirror.errors import (
-    BudgetSpent,
-    KeyRefused,
-    LabelmirrorError,
-    Limited,
-    NotFound,
-    OutcomeUnknown,
-    ProtocolError,
-    Rejected,
-    RoleRefused,
-    TooLarge,
-    Unavailable,
-)
+from labelmirror.errors import NotFound, ProtocolError, Rejected
 from labelmirror.model.document import Document, digest_of
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Dataset
 from labelmirror.model.saving import Save, SaveAnswer, SaveResult
 from labelmirror.providers import answers
-from labelmirror.providers.places import pointer
+from labelmirror.providers.documents import sentence
 from labelmirror.providers.remo import convert, routes, schema, wire
 from labelmirror.providers.remo.format import RemoFormat, tags_of
 from labelmirror.providers.remo.matching import comparable
 from labelmirror.providers.remo.session import Session
+from labelmirror.providers.saving import STOPPING, UNANSWERED, SaveResults
 from labelmirror.transport.parallel import in_parallel
 
 _FORMAT = RemoFormat()
@@ -51,28 +40,19 @@ class Saves:
         self._session = session
         self._dataset = dataset
         self._connections = connections
-        self._results: dict[DocumentKey, SaveResult] = {}
-        self._reached = False
-        self._stop: LabelmirrorError | None = None
+        self._results = SaveResults()
 
     async def run(self, saves: Sequence[Save]) -> Sequence[SaveResult]:
         """A result for each save, in their order; of one image, one save after the other.
 
-        Raises what stops all saves as long as the server got nothing; after that, saves that were not sent any more have
-        the answer UNKNOWN like those without one.
+        Raises what stops all saves as long as the server got nothing.
         """
         by_image: dict[str, list[_Steps]] = defaultdict(list)
         for save in saves:
             if (steps := self._prepared(save)) is not None:
                 by_image[save.key.image].append(steps)
         await in_parallel(self._in_turn, list(by_image.values()), self._connections)
-        if self._stop is not None:
-            if not self._reached:
-                raise self._stop
-            for save in saves:
-                if save.key not in self._results:
-                    self._note(save.key, SaveAnswer.UNKNOWN, f"it was not sent: {self._stop.message}")
-        return [self._results[save.key] for save in saves]
+        return self._results.of(saves)
 
     def _prepared(self, save: Save) -> _Steps | None:
         """What to send; None where the server could not keep all of it."""
@@ -81,8 +61,7 @@ class Saves:
         before, wanted = _FORMAT.parse(save.expected.data), save.wanted
         found = schema.problems(wanted, save.key, rules) or schema.unsavable(wanted, before)
         if found:
-            said = f"{pointer(found[0].path)}: {found[0].message}. {found[0].allowed}".strip()
-            self._note(save.key, SaveAnswer.REFUSED, said)
+            self._results.note(save.key, SaveAnswer.REFUSED, sentence(found[0]))
             return None
         new_status = before.get("status") != wanted.get("status")
         todo: list[Callable[[], Awaitable[None]]] = []
@@ -104,21 +83,21 @@ class Saves:
         started = False
         try:
             for step in steps.todo:
-                if self._stop is not None:
-                    raise self._stop
+                if self._results.stop is not None:
+                    raise self._results.stop
                 await step()
-                started = self._reached = True
+                started = self._results.reached = True
         except (NotFound, Rejected) as error:
-            self._reached = True
+            self._results.reached = True
             refused = SaveAnswer.GONE if isinstance(error, NotFound) else SaveAnswer.REFUSED
-            self._note(steps.key, SaveAnswer.UNKNOWN if started else refused, error.message)
-        except (OutcomeUnknown, ProtocolError, TooLarge) as error:
-            self._reached = True
-            self._note(steps.key, SaveAnswer.UNKNOWN, error.message)
-        except (BudgetSpent, KeyRefused, Limited, RoleRefused, Unavailable) as error:
-            self._stop = error
+            self._results.note(steps.key, SaveAnswer.UNKNOWN if started else refused, error.message)
+        except UNANSWERED as error:
+            self._results.reached = True
+            self._results.note(steps.key, SaveAnswer.UNKNOWN, error.message)
+        except STOPPING as error:
+            self._results.stop = error
         else:
-            self._note(steps.key, SaveAnswer.CLAIMED)
+            self._results.note(steps.key, SaveAnswer.CLAIMED)
 
     # --- the requests ------------------------------------------------------------------------------------------------
 
@@ -127,7 +106,7 @@ class Saves:
         path = routes.save(self._dataset.id, key.set, key.image)
         where = f"POST {path}"
         answer = await self._session.send("POST", path, schema.save_body(wanted, rules))
-        self._reached = True
+        self._results.reached = True
         stored = answers.items(answer, "annotation_info", where=where)
         held = [digest_of(comparable(answers.table(item, where=where))) for item in stored]
         sent = [digest_of(comparable(item)) for item in _FORMAT.annotations(wanted)]
@@ -142,21 +121,18 @@ class Saves:
         path = routes.tags(key.set, key.image)
         for tag in sorted(wanted.keys() - before.keys()):
             await self._session.send("POST", path, {"name": tag})
-            self._reached = True
+            self._results.reached = True
         gone = before.keys() - wanted.keys()
         if gone:
             rows = [row async for row in self._tag_rows(path) if row.name.strip().lower() in gone]
             for row in rows:
                 await self._session.send("DELETE", f"{path}{row.id}/")
-                self._reached = True
+                self._results.reached = True
 
     async def _tag_rows(self, path: str) -> AsyncIterator[wire.TagRow]:
         async for page in self._session.pages(path):
             for value in page.rows:
                 yield answers.read(wire.TagRow, value, where=f"GET {path}")
-
-    def _note(self, key: DocumentKey, answer: SaveAnswer, message: str = "") -> None:
-        self._results[key] = SaveResult(key, answer, message=message)
 
 
 def _content(document: Document) -> Sequence[str]:
