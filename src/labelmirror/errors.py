@@ -220,6 +220,10 @@ class DiskError(LabelmirrorError):
     exit_code = ExitCode.DISK
 
 
+class Unreadable(DiskError):
+    """A file in a mirror that this user may not read: it is left alone, and the others go on."""
+
+
 _KEPT: Final = "what is done is kept, and the next run goes on from there."
 _FULL: Final = f"Make room on its disk or raise the quota; {_KEPT}"
 _DISK_HINTS: Final = {

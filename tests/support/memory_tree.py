@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from PIL import Image
 
-from labelmirror.errors import TooLarge
+from labelmirror.errors import TooLarge, Unreadable
 from labelmirror.model.document import JsonObject, JsonValue
 from labelmirror.model.rows import FileStat
 from labelmirror.ports.tree import HashedFile, Marker, PartialFile, Placed, Placement, PlaceOutcome
@@ -44,7 +44,7 @@ class _Begun:
 
 @dataclass(slots=True)
 class _Held:
-    """Everything that a crash leaves. `kept` and `trash` are by (run, path)."""
+    """Everything that a crash leaves. `kept` and `trash` are by (run, path); `forbidden` are paths that may not be read."""
 
     files: dict[str, _File] = field(default_factory=dict)
     kept: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
@@ -53,6 +53,7 @@ class _Held:
     marker: Marker | None = None
     summary: bytes | None = None
     ticks: int = 0
+    forbidden: set[str] = field(default_factory=set)
 
 
 class MemoryTree:
@@ -121,6 +122,8 @@ class MemoryTree:
         file = self.held.files.get(path)
         if file is None:
             return None
+        if path in self.held.forbidden:
+            raise Unreadable(f"{path}: Permission denied")
         if file.stat.size_bytes > limit_bytes:
             raise TooLarge(f"{path}: {file.stat.size_bytes} bytes are more than the {limit_bytes} that are looked into")
         return file.data, file.stat

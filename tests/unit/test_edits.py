@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from labelmirror.engine.edits import Found, find_edits, push_edits
+from labelmirror.engine.verify import Damage, Depth, Subset, verify
 from labelmirror.model.document import JsonObject
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import MirrorPolicy
 from labelmirror.model.report import MirrorOutcome, MirrorReport
-from labelmirror.model.trouble import Held, HoldReason
+from labelmirror.model.trouble import Failed, Held, HoldReason
 from support.memory_mirror import Bench
 from support.memory_provider import MemoryImage
 
@@ -67,6 +68,21 @@ async def test_a_file_that_is_no_document_is_left_until_it_is_one() -> None:
     bench = await mirrored()
     bench.tree.edit(bench.document(1), b'{"annotations": [')
     assert await found(bench) == Found((), ())
+
+
+async def test_a_file_that_may_not_be_read_is_named_and_stops_no_other() -> None:
+    bench = await mirrored()
+    for number in (1, 2):
+        add_here(bench, MINE, number=number)
+    bench.tree.held.forbidden.add(bench.document(1))
+    assert await found(bench) == Found((DocumentKey("002"),), ())
+    report = await bench.sync()
+    (failed,) = report.troubles
+    assert isinstance(failed, Failed)
+    assert (failed.code, failed.message) == ("invalid_document", f"{bench.document(1)}: Permission denied")
+    assert (report.documents.pushed, on_server(bench, 2)[-1]) == (1, "mine")
+    checked = await verify(bench.mirror, Depth.FULL, Subset())
+    assert checked.damaged == [Damage(bench.document(1), "unreadable", repaired=False)]
 
 
 async def test_an_edit_goes_to_the_server_for_a_handful_of_requests_and_without_a_listing() -> None:

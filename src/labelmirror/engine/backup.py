@@ -12,7 +12,7 @@ from pathlib import Path
 from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, LocalMirror, Progress, local_file, reported
 from labelmirror.engine.rows import image_pages
-from labelmirror.errors import TooLarge, UsageError
+from labelmirror.errors import TooLarge, Unreadable, UsageError
 from labelmirror.model.document import ContentId, content_id
 from labelmirror.model.events import Phase
 from labelmirror.model.report import MirrorReport, RunError
@@ -142,7 +142,7 @@ class _Saving:
         """The working file; for one that is missing, which is a lost copy, what both sides last agreed on."""
         try:
             read = await self.mirror.tree.read(row.path, limit_bytes=DOCUMENT_LIMIT_BYTES)
-        except TooLarge as error:
+        except (TooLarge, Unreadable) as error:
             self._fail(row.key.image, row.path, error)
             return None
         if read is None:
@@ -191,7 +191,7 @@ class _Saving:
                     continue
                 try:
                     read = await self.mirror.tree.read(path, limit_bytes=DOCUMENT_LIMIT_BYTES)
-                except TooLarge as error:
+                except (TooLarge, Unreadable) as error:
                     self._fail("", path, error)
                     continue
                 if read is not None:
@@ -213,5 +213,5 @@ class _Saving:
         self._waiting.clear()
         self._waiting_bytes = 0
 
-    def _fail(self, image: str, path: str, error: TooLarge) -> None:
+    def _fail(self, image: str, path: str, error: TooLarge | Unreadable) -> None:
         self.failed.append(Failed(image, "", path, Stage.VALIDATE, error.code, error.message))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, LocalMirror, image_path, reported
 from labelmirror.engine.rows import document_pages
-from labelmirror.errors import InvalidDocument, TooLarge
+from labelmirror.errors import InvalidDocument, TooLarge, Unreadable
 from labelmirror.model.coco import CocoAnnotation, CocoCategory, CocoDocument
 from labelmirror.model.document import JsonObject, JsonValue
 from labelmirror.model.events import Phase
@@ -109,7 +109,7 @@ class _Export:
         try:
             read = await self.mirror.tree.read(row.path, limit_bytes=DOCUMENT_LIMIT_BYTES)
             return None if read is None else self.form(self.mirror.format.parse(read[0]))
-        except (InvalidDocument, TooLarge) as error:
+        except (InvalidDocument, TooLarge, Unreadable) as error:
             path = image_path(row.place)
             self.done.troubles.append(
                 Failed(row.key.image, row.key.set, path, Stage.VALIDATE, error.code, f"{row.path}: {error}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, LocalMirror, Mirror, image_path, local_file
 from labelmirror.engine.rows import document_pages, image_pages
-from labelmirror.errors import TooLarge
+from labelmirror.errors import TooLarge, Unreadable
 from labelmirror.model.rows import DocumentRow, FileStat, ImageCondition, ImageRecord, ImageRow, LocalFile
 
 
@@ -34,9 +34,9 @@ async def read_local(mirror: LocalMirror, path: str) -> LocalFile | None:
     """Look into one working document; None if it is not there."""
     try:
         read = await mirror.tree.read(path, limit_bytes=DOCUMENT_LIMIT_BYTES)
-    except TooLarge as error:
+    except (TooLarge, Unreadable) as error:
         (stat,) = await mirror.tree.stat_many([path])
-        return LocalFile(stat, None, {}, error.message) if stat is not None else None
+        return LocalFile(stat, None, {}, error.message.removeprefix(f"{path}: ")) if stat is not None else None
     return local_file(mirror.format, *read) if read is not None else None
 
 

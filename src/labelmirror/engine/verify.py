@@ -8,19 +8,23 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Final
 
 from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Mirror, Run, local_file
 from labelmirror.engine.rows import document_pages, image_pages
 from labelmirror.engine.runs import new_run, run_error
 from labelmirror.engine.transfer import pull_images
-from labelmirror.errors import LabelmirrorError, TooLarge
+from labelmirror.errors import LabelmirrorError, TooLarge, Unreadable
 from labelmirror.model.document import content_id
 from labelmirror.model.events import Phase
 from labelmirror.model.report import ImageCounts, RunError
 from labelmirror.model.rows import DocumentRow, FileStat, ImageCondition, ImageRecord, LocalFile
 from labelmirror.planning.plan import Look
 from labelmirror.ports.tree import Placement, PlaceOutcome
+
+#: The problem of a file that may be whole, and that nobody but its owner can mend.
+_UNREADABLE: Final = "unreadable"
 
 
 class Depth(Enum):
@@ -45,7 +49,10 @@ class Subset:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A file that is not what was recorded. `problem` is "missing", "size", "time", "digest" or "invalid_document"."""
+    """A file that is not what was recorded.
+
+    `problem` is "missing", "size", "time", "digest", "invalid_document" or "unreadable".
+    """
 
     path: str
     problem: str
@@ -100,7 +107,8 @@ async def _verify_documents(run: Run, rows: Sequence[DocumentRow], depth: Depth)
         elif depth is Depth.FULL:
             problem = await _problem_in(mirror, row)
             if problem is not None:
-                damages.append(Damage(row.path, problem, stat == row.local.stat and await _restore(run, row, stat)))
+                may_restore = problem != _UNREADABLE and stat == row.local.stat
+                damages.append(Damage(row.path, problem, may_restore and await _restore(run, row, stat)))
     return damages
 
 
@@ -111,6 +119,8 @@ async def _problem_in(mirror: Mirror, row: DocumentRow) -> str | None:
         read = await mirror.tree.read(row.path, limit_bytes=DOCUMENT_LIMIT_BYTES)
     except TooLarge:
         return "invalid_document"
+    except Unreadable:
+        return _UNREADABLE
     if read is None:
         return "missing"
     data, stat = read

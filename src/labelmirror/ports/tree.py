@@ -117,7 +117,10 @@ class WorkingTree(Protocol):
         ...
 
     async def read(self, path: str, *, limit_bytes: int) -> tuple[bytes, FileStat] | None:
-        """A small file whole with the stat it had while it was read; None if missing. Raises TooLarge above the limit."""
+        """A small file whole with the stat it had while it was read; None if missing.
+
+        Raises TooLarge above the limit, Unreadable if this user may not read it.
+        """
         ...
 
     async def hash_many(self, paths: Sequence[str]) -> Sequence[HashedFile | None]:

@@ -14,7 +14,7 @@ import aiofiles
 import anyio
 import anyio.to_thread
 
-from labelmirror.errors import MarkerMismatch, TooLarge
+from labelmirror.errors import MarkerMismatch, TooLarge, Unreadable
 from labelmirror.model.document import JsonObject
 from labelmirror.model.rows import FileStat
 from labelmirror.ports.tree import HashedFile, Marker, PartialFile, Placed, Placement
@@ -198,7 +198,10 @@ def _take(root: str, paths: Iterator[str]) -> Sequence[str]:
 
 def _read(folders: Folders, path: str, limit_bytes: int) -> tuple[bytes, FileStat] | None:
     """The stat is from before: a change while the file is read shows at the next look."""
-    opened = folders.open_file(path)
+    try:
+        opened = folders.open_file(path)
+    except PermissionError as error:
+        raise Unreadable(f"{path}: {error.strerror}", hint="Whoever wrote it must let this user read it.") from error
     if opened is None:
         return None
     with disk_errors(path), os.fdopen(opened, "rb") as file:

@@ -12,5 +12,7 @@ def disk_errors(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if isinstance(error, PermissionError) and isinstance(error.filename, str) and not path.endswith(error.filename):
+            path = f"{path}: {error.filename}"
         forbidden = "This user must be allowed to read and write everything in that directory."
         raise disk_error(path, error, forbidden=forbidden) from error
