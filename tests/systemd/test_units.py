@@ -54,6 +54,7 @@ def test_a_service_may_do_little(name: str, record_property: Callable[[str, obje
     assert match is not None, said
     record_property("shown", f"exposure {match[1]}")
     assert float(match[1]) <= EXPOSURE_MAX
+    assert "RequiresMountsFor=/srv/labelmirror\n" in (UNITS / name).read_text()
 
 
 @pytest.mark.parametrize("calendar", ["*:0/15", "*-*-* 02:30"])
