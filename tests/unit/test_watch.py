@@ -91,11 +91,26 @@ async def test_a_folder_that_comes_later_or_is_replaced_is_watched_and_looked_at
         await heard(yard, ("one", "annotations/a/x.json"))
 
 
+async def test_after_a_folder_came_all_is_watched_anew_as_the_system_may_have_left_it_out(tmp_path: Path) -> None:
+    yard = Yard({"one": folder(tmp_path / "1")})
+    async with watching(yard) as watcher:
+        watcher.look_again()
+        (yard.folders["one"] / "b").mkdir()
+        with anyio.fail_after(20):
+            while yard.lost != [["one"], ["one"]]:
+                watcher.look_again()
+                await anyio.sleep(0.01)
+        await anyio.sleep(0.1)
+        (yard.folders["one"] / "b" / "x.json").write_text("{}")
+        await heard(yard, ("one", "annotations/b/x.json"))
+
+
+@pytest.mark.parametrize("error", [OSError, RuntimeError])
 async def test_where_the_system_cannot_watch_that_is_said_once_and_everything_is_to_be_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def refuse(*_paths: str, **_options: Any) -> None:
-        raise OSError("OS file watch limit reached.")
+        raise error("OS file watch limit reached.")
 
     monkeypatch.setattr(watch, "awatch", refuse)
     structlog.reset_defaults()

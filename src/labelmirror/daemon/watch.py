@@ -22,29 +22,40 @@ class WatchImpossible(Exception):
     """The system does not watch these folders: it has a limit, or they are of a kind that cannot be watched."""
 
 
-async def touched(folders: Mapping[str, Path], until: anyio.Event) -> AsyncGenerator[Mapping[str, frozenset[str]]]:
+async def touched(
+    folders: Mapping[str, Path], until: anyio.Event, grown: Callable[[], None]
+) -> AsyncGenerator[Mapping[str, frozenset[str]]]:
     """For each name the files below its folder that were touched, relative to what the folder lies in, until `until` is set.
 
-    Only what can be a document counts.
+    Only what can be a document counts. `grown` is called when a folder came: that one may be beyond what the system watches,
+    which says nothing of it then.
 
     Raises WatchImpossible.
     """
+
+    def is_wanted(change: Change, path: str) -> bool:
+        if _is_document(path):
+            return True
+        if change is Change.added and Path(path).is_dir():
+            grown()
+        return False
+
     roots = {str(await anyio.Path(folder).resolve()): name for name, folder in folders.items()}
     try:
         async for changes in awatch(
             *roots,
-            watch_filter=_is_document,
+            watch_filter=is_wanted,
             debounce=_GATHER_MS,
             step=_STEP_MS,
             rust_timeout=_NOTICE_MS,
             stop_event=until,
         ):
             yield _by_name(roots, (path for _, path in changes))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the second, and a kind of its own, where there may be no more watchers
         raise WatchImpossible(str(error)) from error
 
 
-def _is_document(_change: Change, path: str) -> bool:
+def _is_document(path: str) -> bool:
     name = path.rpartition("/")[2]
     return name.endswith(".json") and not name.startswith(TEMPORARY)
 
@@ -74,19 +85,21 @@ class Watcher:
         self._note = note
         self._lost = lost
         self._again = anyio.Event()
+        self._grown = False
         self._seen: frozenset[tuple[str, int, int]] = frozenset()
         #: Whether the system sends hints for what is there.
         self.watching = False
 
     def look_again(self) -> None:
         """Begin anew if a folder has come, gone or been replaced."""
-        if _identities(self._folders()) != self._seen:
+        if self._grown or _identities(self._folders()) != self._seen:
             self._again.set()
 
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:
             self._again = anyio.Event()
+            self._grown = False
             folders = self._folders()
             self._seen = _identities(folders)
             self.watching = bool(folders)
@@ -94,7 +107,7 @@ class Watcher:
             self._lost(folders)
             try:
                 if folders:
-                    async with aclosing(touched(folders, self._again)) as hints:
+                    async with aclosing(touched(folders, self._again, self._grow)) as hints:
                         async for found in hints:
                             self._note(found)
             except WatchImpossible as error:
@@ -102,9 +115,13 @@ class Watcher:
                 structlog.get_logger("labelmirror").warning(
                     "watch.impossible",
                     reason=str(error),
-                    instead="all files are looked at every few seconds; raise fs.inotify.max_user_watches",
+                    instead="all files are looked at every few seconds; raise fs.inotify.max_user_watches or "
+                    "fs.inotify.max_user_instances, and restart",
                 )
             await self._again.wait()
+
+    def _grow(self) -> None:
+        self._grown = True
 
 
 def _identities(folders: Mapping[str, Path]) -> frozenset[tuple[str, int, int]]:
