@@ -237,7 +237,8 @@ async def hold_service(shop: Workshop) -> AsyncIterator[None]:
     folder = shop.config.settings.state
     # No mirror can have this name.
     path = folder / "locks" / ".daemon.lock"
-    async with hold_file(path, busy=f"{folder}: another daemon works on this state", clock=shop.clock):
+    busy, hint = f"{folder}: another daemon works on this state", "End that one, or give this one a `state` of its own."
+    async with hold_file(path, busy=busy, clock=shop.clock, hint=hint):
         await try_state(shop)
         yield
 

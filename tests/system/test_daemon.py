@@ -162,7 +162,8 @@ async def test_pause_holds_until_resume_and_sync_now_needs_the_name(tmp_path: Pa
             assert (standing["paused"], standing["next_due"], standing["state"]) == (True, None, "ahead")
 
             assert (await here.json("sync-now"))["mirrors"] == []
-            await here.json("sync-now", "harbour")
+            (asked,) = (await here.json("sync-now", "harbour", "--wait", "40s"))["mirrors"]
+            assert (asked["last_cycle"]["outcome"], asked["last_cycle"]["error"]) == ("synced", None)
             await running.line("cycle.finished", cause="asked", pushed=1)
             assert len(running.log("cycle.finished")) == cycles + 1
             (resumed,) = (await here.json("resume"))["mirrors"]
@@ -269,6 +270,17 @@ async def test_a_server_that_fails_is_asked_with_a_single_request_until_it_is_we
             asked = len(list(here.standin.requests))
             await running.line("server.down", tries=2)
             assert len(list(here.standin.requests)) == asked + 1
+            (mirror,) = (await here.json("status"))["mirrors"]
+            assert (mirror["last_cycle"]["outcome"], mirror["last_cycle"]["error"]["code"]) == (
+                "unreachable",
+                "unavailable",
+            )
+            assert (
+                "acme"
+                in (await here.json("sync-now", "--wait", "40s", exit_code=11))["mirrors"][0]["last_cycle"]["error"][
+                    "message"
+                ]
+            )
             here.standin.faults.clear()
             cycles = len(running.log("cycle.finished"))
             await here.json("sync-now")
@@ -319,7 +331,7 @@ async def test_metrics_health_textfile_and_hooks_tell_what_happened(tmp_path: Pa
             'textfile = "labelmirror.prom"',
             f'on_change = ["{hook}"]',
         )
-        async with daemon(here) as running:
+        async with daemon(here, env={"WATCHDOG_PID": "1"}) as running:
             await running.line("cycle.finished")
             await running.until((tmp_path / "environment").exists, "the hook")
             status, page = await _get(port, "/metrics")
@@ -335,12 +347,16 @@ async def test_metrics_health_textfile_and_hooks_tell_what_happened(tmp_path: Pa
             assert "labelmirror_staleness_seconds{" in page
             assert "labelmirror_quota_remaining{" in page
             assert (await _get(port, "/healthz"))[0] == 200
-            taken = await here.json("run", "--set", "state=other", exit_code=2)
+            taken = await here.json("run", "--set", "state=other", exit_code=5)
             assert f"127.0.0.1:{port} cannot be served" in taken["error"]["message"]
-        assert "labelmirror_cycles_total" in (tmp_path / "labelmirror.prom").read_text()
+        textfile = tmp_path / "labelmirror.prom"
+        assert "labelmirror_cycles_total" in textfile.read_text()
+        assert textfile.stat().st_mode & 0o777 == 0o644, "node_exporter is another user"
         told = json.loads((tmp_path / "heard").read_text())
         assert (told["event"], told["mirror"]["documents"]["pulled"]) == ("change", 6)
-        assert here.standin.key not in (tmp_path / "environment").read_text()
+        environment = (tmp_path / "environment").read_text()
+        assert here.standin.key not in environment
+        assert "WATCHDOG_PID" not in environment
 
 
 async def _get(port: int, path: str) -> tuple[int, str]:

@@ -133,6 +133,7 @@ def test_a_status() -> None:
         "next_due": None,
         "paused": None,
         "working": None,
+        "last_cycle": None,
         "blind_until": "1970-01-01T01:00:00Z",
         "safety_level": 1,
         "window_s": {"last": None, "max": None},

@@ -2,14 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 
+from labelmirror.daemon.control import Ending
 from labelmirror.engine.backup import BackupReport
 from labelmirror.engine.verify import VerifyReport
 from labelmirror.errors import EXIT_PRECEDENCE, ExitCode, RoleRefused, SnapshotDamaged
-from labelmirror.model.report import MirrorReport, RunError
+from labelmirror.model.report import MirrorOutcome, MirrorReport, RunError
 from labelmirror.model.trouble import Failed, Held
 
 #: Codes of a mirror that could not be worked on at all.
 _IDLE = frozenset({ExitCode.LOCKED, ExitCode.UNREACHABLE})
+#: What outcomes mean that come without an error.
+_OUTCOMES = {
+    MirrorOutcome.HELD: frozenset({ExitCode.HELD}),
+    MirrorOutcome.PARTIAL: frozenset({ExitCode.SOME_FAILED}),
+    MirrorOutcome.REFUSED: frozenset({ExitCode.REFUSED}),
+    MirrorOutcome.FAILED: frozenset({ExitCode.SOME_FAILED}),
+}
 
 
 def exit_code(mirrors: Sequence[frozenset[ExitCode]]) -> ExitCode:
@@ -35,6 +43,11 @@ def run_codes(report: MirrorReport) -> frozenset[ExitCode]:
         codes |= {ExitCode.SOME_FAILED}
     codes |= {error.exit_code for error in (RoleRefused, SnapshotDamaged) if error.code in failed}
     return codes
+
+
+def ending_codes(ending: Ending) -> frozenset[ExitCode]:
+    """The codes that apply to a cycle of the daemon."""
+    return error_codes(ending.error) or _OUTCOMES.get(ending.outcome, frozenset())
 
 
 def verify_codes(report: VerifyReport) -> frozenset[ExitCode]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from labelmirror.cli.endings import speaking
-from labelmirror.daemon.control import Standing
+from labelmirror.daemon.control import Ending, Standing
 from labelmirror.engine.backup import BackupReport
 from labelmirror.engine.compare import DocumentDiff, HeldDocument
 from labelmirror.engine.export import Exported
@@ -148,6 +148,7 @@ def status_shape(
         "next_due": None if daemon is None else time_text(daemon.next_due_s),
         "paused": None if daemon is None else daemon.paused,
         "working": None if daemon is None else daemon.working,
+        "last_cycle": None if daemon is None else ending_shape(daemon.last),
         "blind_until": time_text(blind_until_s(facts.last_full_check_s, full_check_every_s)),
         "safety_level": facts.safety_level,
         # The window of a save; none before something was pushed.
@@ -167,6 +168,14 @@ def daemon_shape(standing: Standing) -> JsonObject:
         "paused": standing.paused,
         "next_due": time_text(standing.next_due_s),
     }
+
+
+def ending_shape(ending: Ending | None) -> JsonObject | None:
+    """How a mirror's last cycle ended; None before there was one."""
+    if ending is None:
+        return None
+    error = None if ending.error is None else error_shape(ending.error)
+    return {"ended": time_text(ending.at_s), "outcome": ending.outcome.value, "error": error}
 
 
 def blind_until_s(last_full_check_s: float | None, full_check_every_s: float) -> float | None:

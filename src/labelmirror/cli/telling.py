@@ -177,6 +177,12 @@ def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
                 lines.append(f"{name}: paused; go on with: labelmirror resume {name}")
             else:
                 lines.append(f"{name}: the daemon syncs it next at {time_text(daemon.next_due_s) or 'no time'}")
+            if daemon.last is not None and daemon.last.error is not None and each.error is None:
+                error = daemon.last.error
+                lines.append(
+                    f"{name}: the daemon's last cycle ended at {time_text(daemon.last.at_s)} with: {error.message}"
+                )
+                lines += [f"{name}: {error.hint}"] if error.hint else []
         if standing.facts.window_max_s is not None:
             last_s, max_s = standing.facts.window_last_s or 0.0, standing.facts.window_max_s
             lines.append(

@@ -14,11 +14,15 @@ from anyio.abc import SocketListener, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from labelmirror.errors import DiskError, ExitCode, LabelmirrorError, Locked, UsageError
+from labelmirror.model.report import MirrorOutcome, RunError
+from labelmirror.ports.clock import Clock
 
 #: A request, and an answer, is at most this long.
 LINE_MAX_BYTES: Final = 2**20
 #: A client that says nothing, or reads nothing, is let go after this time.
 PATIENCE_S: Final = 10.0
+#: How often somebody who waits for cycles asks.
+_POLL_S: Final = 0.5
 
 
 class NoDaemon(LabelmirrorError):
@@ -41,13 +45,29 @@ class Request(pydantic.BaseModel):
     mirrors: Annotated[tuple[str, ...], pydantic.Field(max_length=10_000)] = ()
 
 
+class Ending(pydantic.BaseModel):
+    """How a mirror's last cycle ended: when (wall-clock seconds), and the error that it ended with, if any."""
+
+    at_s: float
+    outcome: MirrorOutcome
+    error: RunError | None
+
+
 class Standing(pydantic.BaseModel):
-    """How the daemon has one mirror. `next_due_s`: wall-clock seconds, None while it is paused or never due again."""
+    """How the daemon has one mirror. `next_due_s`: wall-clock seconds, None while it is paused or never due again.
+
+    `cycles` is how many ended since the daemon began, `next_cycle` the number of the one that begins next. A cycle that made
+    way for an edit (`made_way`) goes on as another one. `last` is how the last that did not was ended.
+    """
 
     name: str
     working: bool
     paused: bool
     next_due_s: float | None
+    cycles: int
+    next_cycle: int
+    made_way: bool
+    last: Ending | None
 
 
 class Answer(pydantic.BaseModel):
@@ -190,6 +210,27 @@ async def ask(path: Path, command: str, mirrors: Sequence[str] = ()) -> Answer:
         raise NoDaemon(f"what answers at {path} is no daemon of this version", hint="Restart the daemon.") from None
     if isinstance(answer, Refusal):
         raise Refused(answer.message, hint=answer.hint)
+    return answer
+
+
+async def await_cycles(path: Path, asked: Answer, *, clock: Clock, wait_s: float) -> Answer:
+    """Wait for the cycles that the mirrors of this answer have next, and give the answer after the last of them.
+
+    Raises Locked if one has not ended after `wait_s`, NoDaemon if the daemon ends before.
+    """
+    awaited = {each.name: each.next_cycle for each in asked.mirrors}
+    give_up_s = clock.monotonic_s() + wait_s
+    answer = asked
+    while waiting := [each.name for each in answer.mirrors if each.cycles < awaited[each.name] or each.made_way]:
+        left_s = give_up_s - clock.monotonic_s()
+        if left_s <= 0:
+            raise Locked(
+                f"{', '.join(waiting)}: the daemon's cycle has not ended yet", hint="It goes on: see `status`."
+            )
+        await clock.sleep(min(_POLL_S, left_s))
+        answer = await ask(path, "status", tuple(awaited))
+        if answer.pid != asked.pid:
+            raise NoDaemon("the daemon was started anew meanwhile", hint="Ask again.")
     return answer
 
 

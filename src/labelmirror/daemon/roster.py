@@ -10,6 +10,7 @@ import structlog
 from labelmirror.app import Workshop, open_local_mirror
 from labelmirror.config import Config, DatasetSettings
 from labelmirror.daemon.calendar import read_calendar
+from labelmirror.daemon.control import Ending, Standing
 from labelmirror.daemon.pulse import Pulse
 from labelmirror.daemon.schedule import (
     Decision,
@@ -18,6 +19,7 @@ from labelmirror.daemon.schedule import (
     Rhythm,
     Start,
     Turn,
+    Work,
     after,
     begun,
     decide,
@@ -26,13 +28,17 @@ from labelmirror.daemon.schedule import (
     next_turn,
 )
 from labelmirror.daemon.settling import Settling
-from labelmirror.model.report import MirrorReport
+from labelmirror.model.report import MirrorReport, RunError
 from labelmirror.model.trouble import Held
 
 
 @dataclass(slots=True)
 class Mirrored:
-    """One mirror as the loop knows it. `last` is the report of its last cycle."""
+    """One mirror as the loop knows it. `last` is the report of its last cycle.
+
+    `ended` counts the cycles that ended, for better or worse; `made_way` is whether the last of them did that for an edit, and
+    `ending` how the last ended that did not.
+    """
 
     settings: DatasetSettings
     turn: Turn
@@ -40,6 +46,9 @@ class Mirrored:
     last_sync_s: float | None = None
     cycles: int = 0
     last: MirrorReport | None = None
+    ended: int = 0
+    made_way: bool = False
+    ending: Ending | None = None
 
     @property
     def has_edits(self) -> bool:
@@ -111,14 +120,33 @@ class Roster:
         self.under_way.add(under_way)
         return under_way
 
-    def end(self, under_way: UnderWay, ended: Ended, *, draw: float) -> None:
-        """A turn ended. `draw` in [0, 1) jitters the time until the next try."""
+    def end(self, under_way: UnderWay, ended: Ended, error: RunError | None, *, draw: float) -> None:
+        """A turn ended, with this error if any. `draw` in [0, 1) jitters the time until the next try."""
         mirror = under_way.mirror
         health = self._health.get(mirror.turn.server, Health())
         mirror.turn, self._health[mirror.turn.server] = after(
             mirror.turn, health, ended, now_s=self._clock.now_s(), draw=draw
         )
         self.under_way.discard(under_way)
+        if ended.start.work is Work.CYCLE:
+            mirror.ended, mirror.made_way = mirror.ended + 1, ended.made_way
+            if not ended.made_way and ended.outcome is not None:
+                mirror.ending = Ending(at_s=self._clock.now_s(), outcome=ended.outcome, error=error)
+
+    def standing(self, name: str) -> Standing:
+        """How a mirror stands, for those who ask."""
+        mirror = self.mirrors[name]
+        is_in_cycle = any(each.mirror is mirror and each.start.work is Work.CYCLE for each in self.under_way)
+        return Standing(
+            name=name,
+            working=mirror.turn.working,
+            paused=mirror.turn.paused,
+            next_due_s=self.due_s(mirror),
+            cycles=mirror.ended,
+            next_cycle=mirror.ended + (2 if is_in_cycle else 1),
+            made_way=mirror.made_way,
+            last=mirror.ending,
+        )
 
     def failures(self, mirror: Mirrored) -> int:
         """How many times in a row the mirror's server was not reached."""

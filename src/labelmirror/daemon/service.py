@@ -13,17 +13,18 @@ from anyio import to_thread
 from labelmirror.app import Workshop, hold_service
 from labelmirror.config import Config
 from labelmirror.daemon import control, work
-from labelmirror.daemon.control import Answer, Refused, Request, Standing
+from labelmirror.daemon.control import Answer, Refused, Request
 from labelmirror.daemon.memory import give_back
 from labelmirror.daemon.roster import Mirrored, Roster, UnderWay
 from labelmirror.daemon.schedule import Cause, Ended, Work, scan_every_s
 from labelmirror.daemon.telling import Teller
 from labelmirror.daemon.vitals import Vitals
 from labelmirror.daemon.watch import Watcher
-from labelmirror.errors import ConfigError, LabelmirrorError
+from labelmirror.engine.runs import run_error
+from labelmirror.errors import ConfigError, LabelmirrorError, Unavailable
 from labelmirror.model.document import JsonObject
 from labelmirror.model.events import Event, Phase, PhaseBegan
-from labelmirror.model.report import MirrorOutcome, MirrorReport
+from labelmirror.model.report import MirrorOutcome, MirrorReport, RunError
 from labelmirror.telemetry.hooks import Hooks
 from labelmirror.telemetry.metrics import Metrics
 from labelmirror.telemetry.page import serve_page
@@ -59,7 +60,7 @@ class Service:
         self._draw = draw
         self._notifier = notifier
         self._metrics = metrics
-        self._hooks = Hooks(_without_secrets(shop))
+        self._hooks = Hooks(_for_hooks(shop))
         self._teller = Teller(metrics, self._hooks, shape)
         self._vitals = Vitals(self._roster, metrics, notifier, shop.clock)
         self._watcher = Watcher(self._roster.folders, self._touched, self._missed)
@@ -138,7 +139,7 @@ class Service:
             case "status":
                 pass
         self._news.set()
-        standings = tuple(self._standing(name, each) for name, each in sorted(chosen.items()))
+        standings = tuple(self._roster.standing(name) for name in sorted(chosen))
         return Answer(pid=os.getpid(), since_s=self._since_s, mirrors=standings)
 
     def _chosen(self, request: Request) -> Mapping[str, Mirrored]:
@@ -148,10 +149,6 @@ class Service:
                     f"the daemon has no mirror {name!r}", hint=f"it has: {', '.join(sorted(self._roster.mirrors))}"
                 )
         return {name: self._roster.mirrors[name] for name in request.mirrors or self._roster.mirrors}
-
-    def _standing(self, name: str, mirror: Mirrored) -> Standing:
-        turn = mirror.turn
-        return Standing(name=name, working=turn.working, paused=turn.paused, next_due_s=self._roster.due_s(mirror))
 
     # --- from beginning to end ---------------------------------------------------------------------------------------
 
@@ -234,24 +231,28 @@ class Service:
         shop = replace(self._roster.shop, clock=under_way.pulse)
         ended = Ended(start=start, began_s=self._clock.now_s(), outcome=MirrorOutcome.FAILED)
         report: MirrorReport | None = None
+        trouble: RunError | None = None
         try:
             if not await self._is_up(shop, mirror):
                 ended = replace(ended, outcome=MirrorOutcome.UNREACHABLE)
+                trouble = run_error(Unavailable(f"the server {mirror.turn.server} cannot be reached"))
             elif start.work is Work.CYCLE:
                 self._teller.begins(shop.config.settings.daemon)
                 report = await work.cycle(shop, start.name, stop)
+                trouble = report.error
                 made_way = report.outcome is MirrorOutcome.STOPPED and under_way.way.is_set()
                 ended = replace(ended, outcome=report.outcome, made_way=made_way)
             else:
                 report, more = await self._edits(shop, under_way)
                 ended = replace(ended, outcome=None if report is None else report.outcome, more=more)
         except LabelmirrorError as error:
+            trouble = run_error(error)
             _log().warning("turn.failed", mirror=start.name, code=error.code, message=error.message)
         except Exception as error:  # noqa: BLE001 - a defect that one mirror meets must not end the others
             _log().error("turn.failed", mirror=start.name, code="internal", exc_info=error)
         finally:
             reached = report is not None and report.outcome is not MirrorOutcome.UNREACHABLE and report.traffic.api > 0
-            self._roster.end(under_way, replace(ended, reached=reached), draw=self._draw())
+            self._roster.end(under_way, replace(ended, reached=reached), trouble, draw=self._draw())
             self._watcher.look_again()
             self._news.set()
         if report is not None:
@@ -309,14 +310,15 @@ def _refuse_fixed(old: Config, new: Config) -> None:
             )
 
 
-def _without_secrets(shop: Workshop) -> Mapping[str, str]:
-    """The environment for hooks, without the variables that hold keys or may hold them."""
+def _for_hooks(shop: Workshop) -> Mapping[str, str]:
+    """The environment for hooks, without the variables that hold keys or may hold them, and those that are the daemon's own."""
     servers = shop.config.settings.servers.values()
-    secret = {source.env for server in servers for _, source in server.secrets() if source.env is not None}
+    kept = {source.env for server in servers for _, source in server.secrets() if source.env is not None}
+    kept |= {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
     return {
         name: value
         for name, value in shop.environ.items()
-        if name not in secret and not name.upper().startswith("LABELMIRROR__SERVERS__")
+        if name not in kept and not name.upper().startswith("LABELMIRROR__SERVERS__")
     }
 
 

@@ -22,6 +22,7 @@ from labelmirror.ports.clock import Clock
 _RETRY_S: Final = 0.5
 _NOTE_BYTES: Final = 4096
 _COMMAND_CHARS: Final = 200
+_LET_FINISH: Final = "Let it finish; `sync`, `apply` and `backup` can wait for it: --wait 10m."
 
 
 @asynccontextmanager
@@ -38,8 +39,10 @@ async def hold_lock(folder: Path, mirror: str, *, clock: Clock, wait_s: float = 
 
 
 @asynccontextmanager
-async def hold_file(path: Path, *, busy: str, clock: Clock, wait_s: float = 0.0) -> AsyncIterator[None]:
-    """Hold a lock by the file that stands for it. `busy` says what is the matter when somebody else has it.
+async def hold_file(
+    path: Path, *, busy: str, clock: Clock, wait_s: float = 0.0, hint: str = _LET_FINISH
+) -> AsyncIterator[None]:
+    """Hold a lock by the file that stands for it. `busy` says what is the matter when somebody else has it, `hint` what helps.
 
     Raises Locked and DiskError as `hold_lock`.
     """
@@ -47,7 +50,7 @@ async def hold_file(path: Path, *, busy: str, clock: Clock, wait_s: float = 0.0)
     while (descriptor := await anyio.to_thread.run_sync(_try, path, clock.now_s())) is None:
         left_s = give_up_s - clock.monotonic_s()
         if left_s <= 0:
-            raise await _locked(path, busy)
+            raise await _locked(path, busy, hint)
         await clock.sleep(min(_RETRY_S, left_s))
     try:
         yield
@@ -79,14 +82,14 @@ async def share_file(path: Path, *, busy: str, clock: Clock, wait_s: float = 0.0
             except BlockingIOError:
                 left_s = give_up_s - clock.monotonic_s()
                 if left_s <= 0:
-                    raise await _locked(path, busy) from None
+                    raise await _locked(path, busy, _LET_FINISH) from None
             await clock.sleep(min(_RETRY_S, left_s))
         yield
 
 
-async def _locked(path: Path, busy: str) -> Locked:
+async def _locked(path: Path, busy: str, hint: str) -> Locked:
     holder = await anyio.to_thread.run_sync(_holder, path)
-    return Locked(f"{busy} ({holder})", hint="Let it finish; `sync`, `apply` and `backup` can wait for it: --wait 10m.")
+    return Locked(f"{busy} ({holder})", hint=hint)
 
 
 def _try(path: Path, now_s: float) -> int | None:

@@ -4,6 +4,7 @@ Labels have few values: servers and mirrors of the configuration, routes without
 docs/operations.md lists them.
 """
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,6 @@ from prometheus_client import (
     Gauge,
     Histogram,
     disable_created_metrics,
-    write_to_textfile,
 )
 from prometheus_client.exposition import generate_latest
 
@@ -133,8 +133,14 @@ class Metrics:
         return generate_latest(self._registry)
 
     def write(self, file: Path) -> None:
-        """Put them into a file, whole. Raises OSError."""
-        write_to_textfile(str(file), self._registry)
+        """Put them into a file, whole, that every user may read: its reader is another one. Raises OSError."""
+        beside = file.with_name(f"{file.name}.{os.getpid()}")
+        try:
+            beside.write_bytes(self.page())
+            beside.chmod(0o644)
+            beside.replace(file)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def _route(self, server: str, route: str) -> str:
         known = self._routes.setdefault(server, set())
