@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 #: Calls by which a code is given as a text, and the place of that text among the arguments.
-CODE_ARGUMENT = {"fail": 3, "_fail": 1, "Failed": 4, "ReadProblem": 0, "tell": 0}
+CODE_ARGUMENT = {"fail": 3, "_fail": 1, "_leave_untouched": 1, "Failed": 4, "ReadProblem": 0, "tell": 0}
 
 
 def of_errors() -> Iterator[str]:
