@@ -129,7 +129,7 @@ async def test_a_second_daemon_on_one_state_is_refused_and_one_shot_commands_are
         refused = await here.json("run", exit_code=5)
         assert "another daemon" in refused["error"]["message"]
         assert f"process {running.process.pid}" in refused["error"]["message"]
-        await here.json("sync", "--wait", "30s")
+        await here.json("verify", "--wait", "30s")
 
 
 async def test_a_socket_that_a_killed_daemon_left_is_replaced(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labelmirror.cli.frame import Call, command
-from labelmirror.cli.options import Names
+from labelmirror.cli.options import Names, Wait
 from labelmirror.cli.signals import run_cancellable
 from labelmirror.errors import ExitCode, UsageError
 
@@ -30,6 +30,7 @@ def verify(
         str | None,
         typer.Option(metavar="ID", help="Check what is stored of a snapshot instead of a mirror.", show_default=False),
     ] = None,
+    wait: Wait = None,
 ) -> ExitCode:
     """Check the files of mirrors against what was recorded of them, and bring back what is damaged."""
     from labelmirror.app import chosen, open_mirror, open_snapshots
@@ -45,18 +46,19 @@ def verify(
     if snapshot is not None and names:
         raise UsageError("--snapshot checks a snapshot; it takes no mirror's name")
     part = _part(subset)
+    wait_s = wait.total_seconds() if wait else 0.0
     depth = Depth.QUICK if quick else Depth.FULL
 
     async def work() -> ExitCode:
         reports: list[VerifyReport] = []
         with open_shop(call, failures=logging.WARNING) as shop:
             if snapshot is not None:
-                async with open_snapshots(shop, Access.READ) as store:
+                async with open_snapshots(shop, Access.READ, wait_s=wait_s) as store:
                     reports.append(await verify_snapshot(store, await find(store, snapshot), depth, part))
             for name in chosen(shop.config, names or []) if snapshot is None else ():
 
                 async def verify_one(name: str = name) -> "VerifyReport":
-                    async with open_mirror(shop, name) as mirror:
+                    async with open_mirror(shop, name, wait_s=wait_s) as mirror:
                         return await engine.verify(mirror, depth, part)
 
                 reports.append(await attempt(verify_one, partial(_unchecked, name)))

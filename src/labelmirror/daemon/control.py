@@ -200,6 +200,8 @@ async def ask(path: Path, command: str, mirrors: Sequence[str] = ()) -> Answer:
             async with await anyio.connect_unix(path) as stream:
                 await stream.send(request.model_dump_json().encode() + b"\n")
                 line = await _line(BufferedByteReceiveStream(stream))
+    except TimeoutError as error:
+        raise NoDaemon(f"the daemon at {path} does not answer", hint="If that goes on, restart it.") from error
     except (OSError, anyio.BrokenResourceError) as error:
         raise NoDaemon(
             f"no daemon answers at {path}", hint="Start it with: labelmirror run, or as the service labelmirror"
