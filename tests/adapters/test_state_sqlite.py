@@ -54,6 +54,14 @@ def test_every_statement_is_read_and_has_its_sentence() -> None:
     assert all(sql.strip() for sql in SQL.values())
 
 
+def test_saves_left_open_are_found_without_going_over_all_that_there_ever_were() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in statements_of("".join(migrations())):
+            connection.execute(statement)
+        ((*_, step),) = connection.execute(f"EXPLAIN QUERY PLAN {SQL['saves_left_open']}", (1,)).fetchall()
+    assert "saves_open" in step
+
+
 async def test_everything_is_there_when_the_state_is_opened_again(tmp_path: Path) -> None:
     async with open_state(tmp_path) as opened:
         await list_all(await opened.mirror("m"), listed("a"))
