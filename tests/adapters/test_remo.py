@@ -28,7 +28,7 @@ from labelmirror.providers.remo.provider import RemoProvider
 from labelmirror.standin import Fault, FaultKind, Standin, StandinOptions, serve
 from labelmirror.standin.remo import AnnotationSet, Image, Mark, Object, RemoWorld, Sketch, Status
 from support.memory_facts import MemoryFacts
-from support.pictograph import fetched, listed, read_all
+from support.pictograph import fetched, listed, read_all, stream_of
 from support.quick_clock import QuickClock
 from support.remo import remo_at, remo_on
 from support.web import site
@@ -149,13 +149,36 @@ async def test_the_password_is_not_sent_to_what_is_no_remo() -> None:
 
 async def test_a_404_for_want_of_a_login_is_no_absence() -> None:
     async with harbour() as at:
-        gone = at.rows[0]
+        wanted = at.wanted("boxes")
+        save = Save(
+            wanted.key, wanted.image, {**at.parsed(before := await at.read(wanted)), "tags": ["x"]}, before, "key"
+        )
+        at.standin.faults.add(Fault(route="*", kind=FaultKind.STRANGER, times=1000))
+        for asks in (
+            at.provider.confirm_absent(at.dataset, [at.rows[0].id]),
+            at.read(wanted),
+            at.provider.save_many(at.dataset, [save]),
+        ):
+            with pytest.raises(KeyRefused):
+                await asks
+        at.standin.faults.clear()
         at.standin.revoke_key()
         with pytest.raises(KeyRefused):
-            await at.provider.confirm_absent(at.dataset, [gone.id])
-        at.standin.requests.clear()
-        with pytest.raises(KeyRefused):
-            await at.read(at.wanted("boxes"))
+            await at.read(wanted)
+
+
+async def test_a_page_with_400_says_nothing_of_what_was_asked_for() -> None:
+    async with harbour() as at:
+        at.standin.faults.add(Fault(route="annotations.read", kind=FaultKind.PAGE_400))
+        assert at.parsed(await at.read(at.wanted("boxes")))
+
+
+@pytest.mark.parametrize("kind", [FaultKind.HTML, FaultKind.PAGE_400, FaultKind.PAGE_404])
+async def test_a_page_instead_of_tags_is_no_stamp(kind: FaultKind) -> None:
+    async with harbour() as at:
+        at.standin.faults.add(Fault(route="tags.export", kind=kind, times=1000))
+        with pytest.raises(RemoteError):
+            await at.provider.stamp(at.dataset)
 
 
 async def test_sixty_requests_at_once_are_answered_without_a_page() -> None:
@@ -316,14 +339,14 @@ async def test_a_reading_is_the_old_document_or_the_new_one_and_never_between(se
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(somebody_saves)
             for _ in range(8):
-                for way in await at.provider.read_ways(at.dataset):
-                    both = await read_all(at.provider, at.dataset, way, [wanted.image])
-                    assert both
-                reading = await at.read(wanted)
-                if reading.problem is not None:
-                    assert reading.problem.code == Unavailable.code
-                    continue
-                assert tuple(str(item["name"]) for item in items(at.parsed(reading))) in names, f"seed {seed}"
+                (way,) = await at.provider.read_ways(at.dataset)
+                readings = [await at.read(wanted)]
+                readings += [found async for found in at.provider.read(at.dataset, way, stream_of([wanted.image]))]
+                for reading in readings:
+                    if reading.problem is not None:
+                        assert reading.problem.code == Unavailable.code
+                    elif reading.key == wanted.key:
+                        assert tuple(str(item["name"]) for item in items(at.parsed(reading))) in names, f"seed {seed}"
 
 
 async def test_half_a_save_that_nobody_finishes_is_what_the_server_holds_after_a_while() -> None:
@@ -442,7 +465,7 @@ async def test_a_box_of_no_size_is_named_and_not_sent() -> None:
 
 
 @pytest.mark.parametrize("route", ["annotations.save", "status.set", "tags.add", "tags.remove"])
-@pytest.mark.parametrize("kind", [FaultKind.RESET_AFTER, FaultKind.RESET])
+@pytest.mark.parametrize("kind", [FaultKind.RESET_AFTER, FaultKind.RESET, FaultKind.PAGE_400])
 async def test_a_save_that_is_cut_off_is_finished_by_saving_again(route: str, kind: FaultKind) -> None:
     async with harbour() as at:
         wanted = at.wanted("boxes")

@@ -2,11 +2,14 @@
 are made here meanwhile, and all that must be the same in the end however often a run was disturbed.
 """
 
+import asyncio
 import copy
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from labelmirror.ports.provider import DocumentFormat, Provider, ProviderMemory
@@ -14,7 +17,9 @@ from labelmirror.providers.coco_annotator.format import CocoAnnotatorFormat
 from labelmirror.providers.remo.format import RemoFormat
 from labelmirror.standin import Standin
 from labelmirror.standin.coco_annotator import CocoWorld
+from labelmirror.standin.coco_annotator.desk import broken
 from labelmirror.standin.remo import Mark, RemoWorld, Status
+from labelmirror.standin.remo.world import HalfSaved
 from labelmirror.transport.http import Timeouts
 from support.coco_annotator import coco_provider_on
 from support.quick_clock import QuickClock
@@ -73,6 +78,20 @@ class Bench(ABC):
     ) -> AbstractAsyncContextManager[Provider]:
         """The provider, as the program opens it."""
 
+    @abstractmethod
+    def tear(self, step: int, times: int) -> "Writes":
+        """Let saves break in the middle of their writes, after this one, so many times."""
+
+    @abstractmethod
+    def _mend(self) -> None:
+        """Let saves be whole again."""
+
+    def rest(self) -> None:
+        """Let nothing go wrong any more, and forget what was asked."""
+        self._mend()
+        self.standin.faults.clear()
+        self.standin.requests.clear()
+
     def held(self) -> World:
         """The world as it is."""
         return copy.deepcopy({name: value for name, value in vars(self._world).items() if name not in _FIXED})
@@ -80,13 +99,26 @@ class Bench(ABC):
     def put(self, world: World) -> None:
         """Let the server hold this, and forget what it was asked."""
         vars(self._world).update(copy.deepcopy(world))
-        self.standin.faults.clear()
-        self.standin.requests.clear()
+        self.rest()
         self.standin.pages.clear()
 
 
 #: What of a world is no content.
 _FIXED = frozenset({"clock", "between_writes"})
+
+
+@dataclass(slots=True)
+class Writes:
+    """The writes of saves, of which some break."""
+
+    step: int
+    times: int
+    count: int = 0
+
+    def breaks(self) -> bool:
+        """Whether the server breaks after this one."""
+        self.count += 1
+        return self.step < self.count <= self.step + self.times
 
 
 class CocoBench(Bench):
@@ -156,6 +188,19 @@ class CocoBench(Bench):
         found |= {f"category {each.id}": copy.deepcopy(vars_of(each)) for each in world.categories.values()}
         found |= {f"dataset {each.id}": copy.deepcopy(vars_of(each)) for each in world.datasets.values()}
         return found | {f"user {name}": user.preferences for name, user in world.users.items()}
+
+    def tear(self, step: int, times: int) -> Writes:
+        writes = Writes(step, times)
+
+        async def between() -> None:
+            if writes.breaks():
+                raise broken()
+
+        self._world.between_writes = between
+        return writes
+
+    def _mend(self) -> None:
+        self._world.between_writes = partial(asyncio.sleep, 0)
 
     def provider(
         self, memory: ProviderMemory, clock: QuickClock, timeouts: Timeouts
@@ -253,6 +298,21 @@ class RemoBench(Bench):
                         sorted(row.marks, key=repr) if row else [],
                     ]
         return found
+
+    def tear(self, step: int, times: int) -> Writes:
+        writes, saving = Writes(step, times), self._world.saving
+
+        def torn(*what: Any, **more: Any) -> Iterator[None]:
+            for _ in saving(*what, **more):
+                if writes.breaks():
+                    raise HalfSaved("torn")
+                yield
+
+        vars(self._world)["saving"] = torn
+        return writes
+
+    def _mend(self) -> None:
+        vars(self._world).pop("saving", None)
 
     def provider(
         self, memory: ProviderMemory, clock: QuickClock, timeouts: Timeouts
