@@ -449,6 +449,8 @@ async def test_a_classification_keeps_its_status_when_it_is_saved() -> None:
             ("Busy", 0.25, False),
             ("Calm", None, True),
         ]
+        assert (await at.save(wanted, annotations=classes[:1], status="skipped")).answer is SaveAnswer.CLAIMED
+        assert at.requests("status.set") == 0
         assert (await at.save(wanted, status="not_annotated")).answer is SaveAnswer.CLAIMED
         assert at.parsed(await at.read(wanted))["status"] == "not_annotated"
 
@@ -509,9 +511,19 @@ async def test_an_answer_that_shows_a_union_with_somebody_elses_save_is_not_take
         assert {item["name"] for item in found} == {"OBJ 1", "OBJ 2", "OBJ 3", "OBJ 4", "theirs"}
 
 
-async def test_two_documents_of_one_image_are_saved_one_after_the_other() -> None:
+async def test_two_documents_of_one_image_are_saved_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     async with harbour() as at:
         at.world.step_s = 0.002
+        saving, under_way, most = at.world.saving, 0, 0
+
+        def watched(*what: Any, **more: Any) -> Iterator[None]:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            yield from saving(*what, **more)
+            under_way -= 1
+
+        monkeypatch.setattr(at.world, "saving", watched)
         boxes, outlines = at.wanted("boxes"), at.wanted("outlines")
         outlines = WantedDocument(DocumentKey(boxes.key.image, outlines.key.set), boxes.image)
         saves = []
@@ -522,6 +534,7 @@ async def test_two_documents_of_one_image_are_saved_one_after_the_other() -> Non
             saves.append(Save(wanted.key, wanted.image, {**at.parsed(before), "annotations": [added]}, before, "key"))
         results = await at.provider.save_many(at.dataset, saves)
         assert {result.answer for result in results} == {SaveAnswer.CLAIMED}
+        assert most == 1
         for save in saves:
             read = await at.read(WantedDocument(save.key, save.image))
             assert read.digest == at.provider.format.digest(save.wanted)
