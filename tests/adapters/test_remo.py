@@ -487,6 +487,14 @@ async def test_a_save_that_is_cut_off_is_finished_by_saving_again(route: str, ki
         assert (await at.read(wanted)).digest == format_.digest(body)
 
 
+async def test_a_refusal_after_the_first_step_leaves_a_save_to_be_read_back() -> None:
+    async with harbour() as at:
+        wanted = at.wanted("boxes")
+        for changes, answer in (({"annotations": [box(1)]}, SaveAnswer.UNKNOWN), ({}, SaveAnswer.GONE)):
+            at.standin.faults.add(Fault(route="status.set", kind=FaultKind.STRANGER))
+            assert (await at.save(wanted, status="skipped", **changes)).answer is answer
+
+
 async def test_an_answer_that_shows_a_union_with_somebody_elses_save_is_not_taken_for_ours(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
