@@ -1,6 +1,7 @@
 """House rules that a machine can keep: imports point down, and nobody but the Clock adapter asks what time it is."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,3 +134,13 @@ def test_only_the_clock_adapter_asks_the_time_and_only_task_groups_start_tasks(p
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called not in BANNED_CALLS, f"{name_of(path)}:{node.lineno} calls {called}"
+
+
+def test_a_command_in_a_hint_is_quoted_where_it_holds_a_name() -> None:
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                said = "".join(str(part.value) if isinstance(part, ast.Constant) else "{" for part in node.values)
+                assert not re.search(r"labelmirror [a-z]+[^;,`{]*\{", said), (
+                    f"{name_of(path)}:{node.lineno}: command_line() of errors.py writes it as a shell reads it"
+                )

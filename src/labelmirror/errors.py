@@ -5,9 +5,15 @@ outcome with every version kept. The published codes are listed in docs/operatio
 """
 
 import errno
+import shlex
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import ClassVar, Final
+
+
+def command_line(*words: str) -> str:
+    """A command of this program as it is typed in a shell: for hints, in which names may have blanks."""
+    return shlex.join(["labelmirror", *words])
 
 
 class ExitCode(IntEnum):

@@ -61,7 +61,7 @@ async def test_a_second_run_is_told_who_holds_the_lock_and_what_to_do(tmp_path: 
             await try_lock(tmp_path)
     assert f"process {os.getpid()} on" in caught.value.message
     assert "since 2023-11-14T22:13:20+00:00" in caught.value.message
-    assert "`sync`, `apply`, `verify` and `backup` can wait for it: --wait" in caught.value.hint
+    assert "`sync`, `apply`, `verify`, `backup`, `restore` and `prune` can wait for it: --wait" in caught.value.hint
     await try_lock(tmp_path)
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
+import anyio
 from anyio import to_thread
 
 from labelmirror.state.lock import hold_file, hold_lock, share_file
@@ -100,6 +102,20 @@ async def test_a_backup_may_sync_first_and_saves_what_is_here_if_that_fails(tmp_
         assert answer["snapshots"][0]["documents"] == 6
 
 
+async def test_a_backup_that_is_stopped_while_it_syncs_ends_in_good_order_without_a_snapshot(tmp_path: Path) -> None:
+    async with home(tmp_path, images=20, latency_s=0.2) as here:
+        backing = here.start("backup", "--sync", "--json")
+        while not len(here.standin.requests):
+            await anyio.sleep(0.02)
+        backing.send_signal(signal.SIGTERM)
+        said, _ = await to_thread.run_sync(backing.communicate)
+        assert backing.returncode == 143, said
+        answer = json.loads(said)
+        assert (answer["exit_code"], answer["mirrors"][0]["outcome"], answer["snapshots"]) == (143, "stopped", [])
+        assert not (here.folder / "backups").exists()
+        assert (await here.json("backup", "--sync"))["snapshots"][0]["documents"] == 20
+
+
 async def test_a_mirror_that_was_never_synced_has_nothing_to_save(tmp_path: Path) -> None:
     async with home(tmp_path) as here:
         answer = await here.json("backup", exit_code=2)
@@ -134,6 +150,10 @@ async def test_who_changes_the_snapshots_has_them_to_itself_and_readers_share_th
             for arguments in changing + reading:
                 assert (await here.json(*arguments, exit_code=5))["error"]["code"] == "locked", arguments
             await here.json("snapshots")
+            waiting = [here.start(*each, "--wait", "1m") for each in (changing[1], ("restore", "latest", "--drill"))]
+        for each in waiting:
+            _, said = await to_thread.run_sync(each.communicate)
+            assert each.returncode == 0, said
         async with share_file(lock, busy="busy", clock=SystemClock()):
             for arguments in reading:
                 await here.json(*arguments)

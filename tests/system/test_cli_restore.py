@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from labelmirror.cli.drill import drill
@@ -78,8 +77,10 @@ async def test_files_in_the_folder_are_never_overwritten(tmp_path: Path) -> None
         (mine, lost) = sorted((here.folder / "out" / "annotations").rglob("*.json"))[:2]
         mine.write_text("mine")
         lost.unlink()
+        (here.folder / "out" / "dataset.json").write_text("{}")
         done = mirror_of(await here.json("restore", "latest", "--to", "out", exit_code=1))
-        assert [failed["code"] for failed in done["failed"]] == ["in_the_way"]
+        assert [failed["code"] for failed in done["failed"]] == ["in_the_way"] * 2
+        assert (here.folder / "out" / "dataset.json").read_text() == "{}"
         assert (done["documents"]["pulled"], mine.read_text(), lost.exists()) == (1, "mine", True)
 
 
@@ -132,9 +133,9 @@ async def test_what_a_restore_cannot_follow_is_a_usage_error_and_changes_nothing
             ("latest", "--to", "out", "--to-server"),
             ("latest", "--to", "out", "--exact"),
             ("latest", "--drill", "--dry-run"),
-            ("latest", "harbour", "--to", "out"),
             ("latest", "--to", "file"),
             ("latest", "--to", "harbour"),
+            ("latest", "--to", "harbour/annotations/old"),
             ("nothing", "--to", "out"),
             ("latest:nobody", "--to-server"),
             ("latest", "--to-server", "nobody"),
@@ -143,7 +144,7 @@ async def test_what_a_restore_cannot_follow_is_a_usage_error_and_changes_nothing
             assert answer["error"]["message"], arguments
             assert answer["error"]["hint"], arguments
         assert digests(here) == before
-        assert not (here.folder / "out").exists()
+        assert not any((here.folder / each).exists() for each in ("out", "harbour/annotations/old"))
         # The small dataset has images of other sizes and places: none is mistaken for one that was saved.
         done = mirror_of(await here.json("restore", "latest", "--to-server", "shore", exit_code=1))
         assert {failed["code"] for failed in done["failed"]} <= {"image_gone"}
@@ -160,7 +161,7 @@ async def test_a_drill_brings_every_document_back_on_a_server_of_its_own_whateve
         await here.json("backup", "--sync")
         files = tree(here.mirror)
         here.standin.requests.clear()
-        report = await drill(Call(here.config, (), as_json=True, masker=Masker()), "latest", anyio.Event(), wait_s=0.0)
+        report = await drill(Call(here.config, (), as_json=True, masker=Masker()), "latest", wait_s=0.0)
         assert (report.error, report.outcome, report.troubles) == (None, MirrorOutcome.SYNCED, [])
         documents = [data for path, data in files.items() if path.startswith("annotations/")]
         assert report.documents.pushed == sum(map(says_something, documents)) >= len(here.documents())

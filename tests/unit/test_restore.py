@@ -13,7 +13,7 @@ from labelmirror.engine.restore_folder import plan_restore_to_folder, restore_to
 from labelmirror.engine.restore_server import RestoreOptions, plan_restore_to_server, restore_to_server
 from labelmirror.engine.snapshots import find, verify_snapshot
 from labelmirror.engine.verify import Depth, Subset
-from labelmirror.errors import UnknownSnapshot, UsageError
+from labelmirror.errors import Stopped, UnknownSnapshot, UsageError
 from labelmirror.model.document import Digest, JsonObject
 from labelmirror.model.keyed import Keyed
 from labelmirror.model.policy import Consent, MirrorPolicy
@@ -261,6 +261,15 @@ async def test_a_document_that_the_server_would_refuse_is_not_sent(place: Place)
     report = await place.restore(snapshot)
     assert (sorted(failed(report)), report.documents.pushed) == (["invalid_document"] * 3, 0)
     assert place.held() == before
+
+
+async def test_a_backup_that_is_stopped_makes_no_snapshot_and_keeps_nobody_from_the_next(place: Place) -> None:
+    bench, stop = place.bench, anyio.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        await backup(bench.mirror, place.store, images_from=None, clock=bench.clock, reporter=bench.reporter, stop=stop)
+    assert (await place.store.snapshots()).snapshots == []
+    assert (await place.save()).head.images == 6
 
 
 async def test_a_restore_that_is_stopped_has_whole_documents_on_record_and_goes_on(place: Place) -> None:

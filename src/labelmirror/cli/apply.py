@@ -8,7 +8,7 @@ import typer
 from labelmirror.cli.frame import Call, command
 from labelmirror.cli.options import AllowChanges, AllowDeletes, BudgetRequests, BudgetTime, Wait
 from labelmirror.cli.signals import run_stoppable
-from labelmirror.errors import ExitCode, UsageError
+from labelmirror.errors import ExitCode, UsageError, command_line
 
 if TYPE_CHECKING:
     from labelmirror.app import Workshop
@@ -63,5 +63,5 @@ async def _check_stores(shop: "Workshop", file: Path, kept: "KeptPlan") -> None:
             raise UsageError(
                 f"{file}: /mirrors/{index}/store_id: the plan was made for another store ({planned.store_id[:8]}) than "
                 f"{planned.name} has here ({facts.store_id[:8]})",
-                hint=f"make a new plan: labelmirror plan {planned.name} -o {file}",
+                hint="make a new plan: " + command_line("plan", planned.name, "-o", str(file)),
             )

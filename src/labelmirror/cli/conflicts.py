@@ -11,7 +11,7 @@ import typer
 from labelmirror.cli.frame import Call, command
 from labelmirror.cli.options import Image, Name, Names
 from labelmirror.cli.signals import run_cancellable, run_stoppable
-from labelmirror.errors import ExitCode, UsageError
+from labelmirror.errors import ExitCode, UsageError, command_line
 
 if TYPE_CHECKING:
     from labelmirror.cli.signals import Stop
@@ -74,7 +74,7 @@ def show(call: Call, name: Name, image: Image, annotation_set: AnnotationSet = N
         if key not in held:
             raise UsageError(
                 f"{name}: {image} is not held",
-                hint=f"labelmirror conflicts list {name}; labelmirror diff {name} {image}",
+                hint=f"{command_line('conflicts', 'list', name)}; {command_line('diff', name, image)}",
             )
         return call.answer(
             {**shapes.held_shape(name, folder, held[key]), "diff": shapes.sides_shape(differing.get(key))},
@@ -118,5 +118,5 @@ def _kept(folder: Path, path: str, report: "MirrorReport") -> Sequence[str]:
     replaced = folder / ".labelmirror" / "history" / report.run / path
     lines = [f"the file as it was: {replaced}"] if replaced.is_file() else []
     if report.documents.pushed:
-        lines.append(f"to bring back what the server held: labelmirror undo --run {report.run}")
+        lines.append(f"to bring back what the server held: {command_line('undo', '--run', report.run)}")
     return lines

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-import anyio
 from anyio import to_thread
 
 from labelmirror.app import Workshop, open_mirror, open_snapshots
@@ -31,11 +30,11 @@ from labelmirror.providers.registry import KINDS, Kind
 from labelmirror.standin import Blank, BlankSet, Standin, StandinOptions, serve
 
 
-async def drill(call: Call, wanted: str, stop: anyio.Event, *, wait_s: float) -> MirrorReport:
+async def drill(call: Call, wanted: str, *, wait_s: float) -> MirrorReport:
     """Restore a snapshot on loopback, to its dataset as it would be if every annotation were lost, and read it all again.
 
     Every document that says anything goes through the save protocol of its kind of server. What differs then from what was
-    saved is reported as failed. Its mirror and its server are not touched. `stop` ends it as it ends a restore.
+    saved is reported as failed. Its mirror and its server are not touched, and nothing is left of it, however it ends.
     """
     async with AsyncExitStack() as stack:
         shop = stack.enter_context(open_shop(call))
@@ -55,10 +54,10 @@ async def drill(call: Call, wanted: str, stop: anyio.Event, *, wait_s: float) ->
         config = load(await to_thread.run_sync(_configure, folder, standin, head), {})
         there = stack.enter_context(furnish(config, call.masker, os.environ))
         mirror = await stack.enter_async_context(open_mirror(there, head.mirror))
-        first = await cycle.sync(mirror, CycleOptions(stop=stop))
+        first = await cycle.sync(mirror, CycleOptions())
         if first.error is not None:
             return first
-        everything = RestoreOptions(exact=True, consent=Consent(deletes=0, changes=head.documents), stop=stop)
+        everything = RestoreOptions(exact=True, consent=Consent(deletes=0, changes=head.documents))
         report = await restore_to_server(mirror, store, snapshot, everything)
         if report.error is not None:
             return report

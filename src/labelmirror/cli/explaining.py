@@ -4,7 +4,6 @@ Pure: values in, something that rich prints out.
 """
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from labelmirror.cli.shapes import time_text
 from labelmirror.cli.telling import HELD_BECAUSE, SHOWN, answer
 from labelmirror.engine.compare import AnnotationDiff, DocumentDiff, HeldDocument
 from labelmirror.engine.mirror import image_path
+from labelmirror.errors import command_line
 from labelmirror.model.document import JsonValue
 from labelmirror.model.saving import SaveRecord
 from labelmirror.model.trouble import HoldReason
@@ -153,7 +153,7 @@ def held_list(held: Sequence[tuple[str, HeldDocument]]) -> RenderableType:
     mirror, first = held[0]
     parts += [
         Text(""),
-        verbatim(f"next: labelmirror conflicts show {shlex.quote(mirror)} {shlex.quote(first.path)}"),
+        verbatim(f"next: {command_line('conflicts', 'show', mirror, first.path)}"),
     ]
     return Group(*parts)
 
@@ -179,9 +179,8 @@ def held_document(mirror: str, folder: Path, entry: HeldDocument, diff: Document
             parts.append(verbatim(str(folder / path)))
     if diff is not None:
         parts += [Text(""), *_compared(diff)]
-    named = [shlex.quote(mirror), shlex.quote(entry.path)]
     takes = [
-        (f"{meaning}:", " ".join(("labelmirror conflicts take", version, *named)))
+        (f"{meaning}:", command_line("conflicts", "take", version, mirror, entry.path))
         for version, meaning in _TAKING.items()
         if versions[version] is not None and reason is not HoldReason.EDITED_AND_DELETED
     ]
@@ -193,7 +192,7 @@ def held_document(mirror: str, folder: Path, entry: HeldDocument, diff: Document
             Text(""),
             Text("Or edit your file into what both sides shall hold, and take local."),
             Text("Every save can be taken back; this lists them:"),
-            verbatim(f"labelmirror history {named[0]}"),
+            verbatim(command_line("history", mirror)),
         ]
     return Group(*parts)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labelmirror.cli.frame import Call, command
-from labelmirror.errors import ConfigError, DiskError, ExitCode, UsageError
+from labelmirror.errors import ConfigError, DiskError, ExitCode, UsageError, command_line
 
 if TYPE_CHECKING:
     from labelmirror.providers.settings import ServerSettings
@@ -67,7 +67,7 @@ def init(
     text = _written(kind, server, mirror, {"server": kind, "name": dataset, "path": path})
     config = settle(parse(file, text.encode(), open_to_others=False), {})
     _create(file, text)
-    told = f"{file}: written, with the mirror {mirror}\nnext: labelmirror doctor --config {file}, then plan, then sync"
+    told = f"{file}: written, with the mirror {mirror}\nnext: {command_line('doctor', '--config', str(file))}, then plan, then sync"
     return call.answer({"config": str(config.file)}, lambda: told)
 
 

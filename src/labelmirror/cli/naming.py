@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from labelmirror.engine.mirror import LocalMirror, image_path
 from labelmirror.engine.rows import document_pages
-from labelmirror.errors import UsageError
+from labelmirror.errors import UsageError, command_line
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.rows import DocumentRow
 
@@ -25,7 +25,8 @@ async def documents_of(mirror: LocalMirror, image: str) -> Sequence[DocumentRow]
                 return await mirror.state.rows_of_images([row.key.image])
     raise UsageError(
         f"{mirror.name} has no document of an image {image!r}",
-        hint=f"name it by id, or by path relative to the mirror; see: labelmirror status {mirror.name} --images",
+        hint="name it by id, or by path relative to the mirror; see: "
+        + command_line("status", mirror.name, "--images"),
     )
 
 

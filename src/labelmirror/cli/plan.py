@@ -1,6 +1,5 @@
 """`labelmirror plan`."""
 
-import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ import typer
 from labelmirror.cli.frame import Call, command
 from labelmirror.cli.options import Names
 from labelmirror.cli.signals import run_cancellable
-from labelmirror.errors import ExitCode
+from labelmirror.errors import ExitCode, command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +70,7 @@ def answer_with_plans(
             if any(report.error for report in reports):
                 return tell_plans(call, reports, following="labelmirror plan", more={"file": None})
             await planfile.write(output, reports, made_at_s=shop.clock.now_s())
-        following = shlex.join(["labelmirror", "apply", str(output)])
+        following = command_line("apply", str(output))
         return tell_plans(call, reports, following=following, more={"file": str(output)})
 
     return run_cancellable(work)

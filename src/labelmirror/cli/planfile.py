@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labelmirror import __version__
 from labelmirror.cli.shapes import time_text
-from labelmirror.errors import DiskError, UsageError
+from labelmirror.errors import DiskError, UsageError, command_line
 from labelmirror.model.actions import Agreed, PlanItem, Sides
 from labelmirror.model.document import JsonObject, digest_of
 from labelmirror.model.keys import DocumentKey
@@ -128,7 +128,7 @@ async def read(file: Path) -> KeptPlan:
 
 def parse(file: Path, data: bytes) -> KeptPlan:
     """A kept plan of these bytes. Raises UsageError as `read` does."""
-    remedy = f"make a new plan: labelmirror plan -o {file}"
+    remedy = "make a new plan: " + command_line("plan", "-o", str(file))
     try:
         found = json.loads(data)
         is_object = isinstance(found, dict)

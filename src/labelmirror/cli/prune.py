@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labelmirror.cli.frame import Call, command
+from labelmirror.cli.options import Wait
 from labelmirror.cli.signals import run_cancellable
 from labelmirror.errors import ExitCode, UsageError
 
@@ -57,6 +58,7 @@ def prune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be removed, and why the rest stays.")
     ] = False,
+    wait: Wait = None,
 ) -> ExitCode:
     """Remove snapshots that no rule keeps, as restic's forget does, and the contents that nothing needs any more.
 
@@ -84,10 +86,12 @@ def prune(
             hint="such as --keep-daily 14 --keep-monthly 12; see what it would do with --dry-run",
         )
 
+    access, wait_s = Access.READ if dry_run else Access.CHANGE, wait.total_seconds() if wait is not None else 0.0
+
     async def work() -> ExitCode:
         mirrors = frozenset(names) if names else None
         with open_shop(call) as shop:
-            async with open_snapshots(shop, Access.READ if dry_run else Access.CHANGE) as store:
+            async with open_snapshots(shop, access, wait_s=wait_s) as store:
                 known = {each.head.mirror for each in (await store.snapshots()).snapshots}
                 if unknown := sorted((mirrors or frozenset()) - known):
                     raise UsageError(

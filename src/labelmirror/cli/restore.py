@@ -1,5 +1,6 @@
 """`labelmirror restore`."""
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labelmirror.cli.frame import Call, command
-from labelmirror.cli.signals import run_stoppable
-from labelmirror.errors import ExitCode, UsageError
+from labelmirror.cli.options import Wait
+from labelmirror.cli.signals import cut_off, run_stoppable
+from labelmirror.errors import ExitCode, SnapshotDamaged, UsageError, command_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from labelmirror.app import Workshop
     from labelmirror.cli.signals import Stop
     from labelmirror.engine.restore_server import RestoreOptions
@@ -48,6 +52,7 @@ def restore(
     allow_deletes: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Consent to N annotations going.", show_default=False)
     ] = None,
+    wait: Wait = None,
 ) -> ExitCode:
     """Restore a snapshot to a folder, or its documents on the server: merged, journaled, and undone like any push."""
     from labelmirror.engine.restore_server import RestoreOptions
@@ -64,70 +69,108 @@ def restore(
             "--drill is a dry run already: it touches neither mirror nor server", hint="leave --dry-run out"
         )
     consent = Consent(deletes=allow_deletes, changes=allow_changes)
+    wait_s = wait.total_seconds() if wait is not None else 0.0
 
     async def work(stop: "Stop") -> ExitCode:
-        if drills:
-            from labelmirror.cli.drill import drill
-            from labelmirror.cli.runs import answer_with_runs
+        async def restored(begin: "Callable[[], None]") -> ExitCode | None:
+            asked = _Asked(call, stop, begin, snapshot, wait_s)
+            if drills:
+                return await _drill(asked)
+            if to is not None:
+                return await _restore_to_folder(asked, to, plans=dry_run)
+            options = RestoreOptions(exact, elsewhere=name is not None, consent=consent, stop=stop.requested)
+            return await _restore_to_server(asked, name, options, plans=dry_run)
 
-            return answer_with_runs(call, [await drill(call, snapshot, stop.requested, wait_s=0.0)], stop)
-        if to is not None:
-            return await _restore_to_folder(call, stop, snapshot, to, plans=dry_run)
-        options = RestoreOptions(exact, elsewhere=name is not None, consent=consent, stop=stop.requested)
-        return await _restore_to_server(call, stop, snapshot, name, options, plans=dry_run)
+        code = await cut_off(stop.requested, restored, None)
+        if code is None:
+            raise stop.error()
+        return code
 
     return run_stoppable(work)
 
 
-async def _restore_to_folder(call: Call, stop: "Stop", wanted: str, to: Path, *, plans: bool) -> ExitCode:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What every restore is handed. It calls `begin` once it heeds the stop itself: until then, or ever, it is cut off."""
+
+    call: Call
+    stop: "Stop"
+    begin: "Callable[[], None]"
+    snapshot: str
+    wait_s: float
+
+    def answer(self, report: "MirrorReport", lines: "Sequence[str]" = (), *, again: str) -> ExitCode:
+        """Answer for a restore; `again` is what to do about what it left undone, unless the snapshot is to blame."""
+        from labelmirror.cli.runs import answer_with_runs
+
+        if any(getattr(trouble, "code", "") == SnapshotDamaged.code for trouble in report.troubles):
+            again = f"{command_line('verify', '--snapshot', self.snapshot)} names all that is damaged in it"
+        return answer_with_runs(self.call, [report], self.stop, lines, following=again)
+
+
+_AGAIN = "the same command again, once that is mended; it does only what is left"
+
+
+async def _drill(asked: _Asked) -> ExitCode:
+    from labelmirror.cli.drill import drill
+
+    report = await drill(asked.call, asked.snapshot, wait_s=asked.wait_s)
+    line = f"{report.name}: this was a drill: {report.documents.pushed} documents were sent to a built-in server and read back"
+    return asked.answer(report, [line] if report.error is None else [], again="")
+
+
+async def _restore_to_folder(asked: _Asked, to: Path, *, plans: bool) -> ExitCode:
     from labelmirror.app import open_folder, open_snapshots
     from labelmirror.cli.plan import tell_plans
-    from labelmirror.cli.runs import answer_with_runs
     from labelmirror.cli.shop import open_shop
+    from labelmirror.cli.target import check_folder
     from labelmirror.engine.restore_folder import plan_restore_to_folder, restore_to_folder
     from labelmirror.engine.snapshots import find
     from labelmirror.model.snapshot import Access
 
-    with open_shop(call) as shop:
-        async with open_snapshots(shop, Access.READ) as store:
-            found = await find(store, wanted)
+    with open_shop(asked.call) as shop:
+        check_folder(shop.config, to)
+        async with open_snapshots(shop, Access.READ, wait_s=asked.wait_s) as store:
+            found = await find(store, asked.snapshot)
             tree = await open_folder(to, make=not plans)
             if plans:
-                return tell_plans(call, [await plan_restore_to_folder(store, found, tree)], following=_WITHOUT)
+                return tell_plans(asked.call, [await plan_restore_to_folder(store, found, tree)], following=_WITHOUT)
+            asked.begin()
             report = await restore_to_folder(
-                store, found, tree, clock=shop.clock, reporter=shop.reporter, stop=stop.requested
+                store, found, tree, clock=shop.clock, reporter=shop.reporter, stop=asked.stop.requested
             )
-    return answer_with_runs(call, [report], stop)
+    return asked.answer(report, again=_AGAIN)
 
 
-async def _restore_to_server(
-    call: Call, stop: "Stop", wanted: str, name: str | None, options: "RestoreOptions", *, plans: bool
-) -> ExitCode:
+async def _restore_to_server(asked: _Asked, name: str | None, options: "RestoreOptions", *, plans: bool) -> ExitCode:
     from labelmirror.app import open_mirror, open_snapshots
     from labelmirror.cli.plan import tell_plans, unplanned
-    from labelmirror.cli.runs import answer_with_runs, ended
+    from labelmirror.cli.runs import ended
     from labelmirror.cli.shop import attempt, open_shop
     from labelmirror.engine.restore_server import plan_restore_to_server, restore_to_server
     from labelmirror.engine.snapshots import find
     from labelmirror.model.snapshot import Access
 
-    with open_shop(call) as shop:
-        async with open_snapshots(shop, Access.READ) as store:
-            found = await find(store, wanted)
+    with open_shop(asked.call) as shop:
+        async with open_snapshots(shop, Access.READ, wait_s=asked.wait_s) as store:
+            found = await find(store, asked.snapshot)
             mirror_name = _mirror_of(shop, found, name)
 
             async def plan() -> "PlanReport":
-                async with open_mirror(shop, mirror_name) as mirror:
+                async with open_mirror(shop, mirror_name, wait_s=asked.wait_s) as mirror:
                     return await plan_restore_to_server(mirror, store, found, options)
 
             async def restore() -> "MirrorReport":
-                async with open_mirror(shop, mirror_name) as mirror:
+                async with open_mirror(shop, mirror_name, wait_s=asked.wait_s) as mirror:
+                    asked.begin()
                     return await restore_to_server(mirror, store, found, options)
 
             if plans:
-                return tell_plans(call, [await attempt(plan, partial(unplanned, mirror_name))], following=_WITHOUT)
+                return tell_plans(
+                    asked.call, [await attempt(plan, partial(unplanned, mirror_name))], following=_WITHOUT
+                )
             report = await attempt(restore, partial(ended, mirror_name))
-    return answer_with_runs(call, [report], stop)
+    return asked.answer(report, again=_AGAIN)
 
 
 def _mirror_of(shop: "Workshop", found: "Snapshot", name: str | None) -> str:

@@ -14,7 +14,7 @@ from labelmirror.app import Workshop, budget_of, chosen, needs_repair, open_mirr
 from labelmirror.cli import endings, shapes, telling
 from labelmirror.cli.frame import Call
 from labelmirror.cli.shop import attempt, open_shop
-from labelmirror.cli.signals import Stop
+from labelmirror.cli.signals import Stop, cut_off
 from labelmirror.engine import cycle, runs
 from labelmirror.engine.cycle import CycleOptions
 from labelmirror.engine.mirror import Mirror
@@ -23,7 +23,7 @@ from labelmirror.errors import ExitCode, Stopped
 from labelmirror.model.report import MirrorOutcome, MirrorReport, RunError
 
 #: How a mirror ended that was not begun any more.
-_NOT_BEGUN = RunError(
+NOT_BEGUN = RunError(
     Stopped.code, "stopped before it was begun", "Run it again: it goes on from here.", int(Stopped.exit_code)
 )
 
@@ -65,8 +65,18 @@ async def sync_all(
     return answer_with_runs(call, reports, stop)
 
 
-def answer_with_runs(call: Call, reports: Sequence[MirrorReport], stop: Stop, lines: Sequence[str] = ()) -> ExitCode:
-    """Answer for these runs, people with these lines too. What a signal cut short exits with the signal's code."""
+def answer_with_runs(
+    call: Call,
+    reports: Sequence[MirrorReport],
+    stop: Stop,
+    lines: Sequence[str] = (),
+    *,
+    following: str = telling.NEXT_SYNC,
+) -> ExitCode:
+    """Answer for these runs, people with these lines too. What a signal cut short exits with the signal's code.
+
+    `following` is what does what a run left undone.
+    """
     code = endings.exit_code([endings.run_codes(report) for report in reports])
     if stop.exit_code is not None and any(report.outcome is MirrorOutcome.STOPPED for report in reports):
         code = stop.exit_code
@@ -75,7 +85,7 @@ def answer_with_runs(call: Call, reports: Sequence[MirrorReport], stop: Stop, li
             "mirrors": [shapes.run_shape(report) for report in reports],
             **shapes.speaking_shape([report.error for report in reports], code),
         },
-        lambda: telling.answer(telling.runs(reports), lines, ""),
+        lambda: telling.answer(telling.runs(reports, following), lines, ""),
         code,
         errors=[(report.name, report.error) for report in reports],
     )
@@ -112,28 +122,14 @@ async def run_one(
     allowed: Allowance = UNBOUNDED,
 ) -> MirrorReport:
     """A run over one mirror. It heeds the end itself; waiting for the lock or for a key is cut off here."""
-    if end.is_set():
-        return ended(name, _NOT_BEGUN)
-    report = ended(name, _NOT_BEGUN)
-    begun = False
 
-    async def cut_off(opening: anyio.CancelScope) -> None:
-        await end.wait()
-        if not begun:
-            opening.cancel()
+    async def work(begin: Callable[[], None]) -> MirrorReport:
+        budget = budget_of(allowed.requests, allowed.time_s)
+        async with open_mirror(shop, name, wait_s=wait_s, budget=budget) as mirror:
+            begin()
+            return await run(mirror)
 
-    async def work() -> MirrorReport:
-        nonlocal begun, report
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(cut_off, tasks.cancel_scope)
-            budget = budget_of(allowed.requests, allowed.time_s)
-            async with open_mirror(shop, name, wait_s=wait_s, budget=budget) as mirror:
-                begun = True
-                report = await run(mirror)
-            tasks.cancel_scope.cancel()
-        return report
-
-    return await attempt(work, partial(ended, name))
+    return await attempt(partial(cut_off, end, work, ended(name, NOT_BEGUN)), partial(ended, name))
 
 
 async def repair_all(call: Call, name: str | None, stop: Stop) -> ExitCode:

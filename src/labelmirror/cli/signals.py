@@ -3,11 +3,13 @@
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 import anyio
 
 from labelmirror.errors import ExitCode, LabelmirrorError
+
+R = TypeVar("R")
 
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -38,6 +40,12 @@ class Stop:
         self.exit_code = ExitCode(128 + number)
         self.requested.set()
 
+    def error(self) -> LabelmirrorError:
+        """The error of a command that the signal cut short."""
+        if self.exit_code is ExitCode.TERMINATED:
+            return Terminated("stopped by SIGTERM; what was finished is on record")
+        return Interrupted("stopped by Ctrl-C; what was finished is on record")
+
 
 def run_stoppable(work: Callable[[Stop], Awaitable[ExitCode]]) -> ExitCode:
     """Run work that heeds the stop itself: a server, or a sync that tells how far it came. Its exit code counts."""
@@ -66,11 +74,35 @@ def run_cancellable(work: Callable[[], Awaitable[ExitCode]]) -> ExitCode:
             exit_code = await work()
             group.cancel_scope.cancel()
             return exit_code
-        if stop.exit_code is ExitCode.TERMINATED:
-            raise Terminated("stopped by SIGTERM; what was finished is on record")
-        raise Interrupted("stopped by Ctrl-C; what was finished is on record")
+        raise stop.error()
 
     return run_stoppable(cancelled_by)
+
+
+async def cut_off(end: anyio.Event, work: Callable[[Callable[[], None]], Awaitable[R]], otherwise: R) -> R:
+    """Do some work that heeds `end` itself once it has called what it is given, because it waited for all that it needs.
+
+    Until then `end` cuts it off, and `otherwise` is the result.
+    """
+    if end.is_set():
+        return otherwise
+    begun = False
+
+    def begin() -> None:
+        nonlocal begun
+        begun = True
+
+    async def watch(waiting: anyio.CancelScope) -> None:
+        await end.wait()
+        if not begun:
+            waiting.cancel()
+
+    result = otherwise
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch, tasks.cancel_scope)
+        result = await work(begin)
+        tasks.cancel_scope.cancel()
+    return result
 
 
 async def _watch(stop: Stop, *, task_status: anyio.abc.TaskStatus[None]) -> None:

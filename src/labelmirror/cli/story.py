@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -98,8 +99,8 @@ async def tell_story(call: Call, kind: str, images: int, folder: Path) -> ExitCo
         raise UsageError(str(error)) from error
     narrator.step("Look around")
     program = "labelmirror" if shutil.which("labelmirror") else str(Path(sys.executable).with_name("labelmirror"))
-    narrator.say(f"{program} status --images --config {file}")
-    narrator.say(f"{program} history --config {file}")
+    narrator.say(shlex.join([program, "status", "--images", "--config", str(file)]))
+    narrator.say(shlex.join([program, "history", "--config", str(file)]))
     narrator.say("The server is gone now; labelmirror serve-standin runs one for you to try your own configuration on.")
     report = told.runs[-1]
     code = endings.exit_code([endings.run_codes(report)])

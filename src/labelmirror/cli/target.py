@@ -1,4 +1,4 @@
-"""Where a person may have a file written with `-o`, and what there it may take the place of."""
+"""Where a person may have files written, and what there they may take the place of."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +33,16 @@ def check_target(config: "Config", path: Path, *, what: str, opening: bytes) -> 
     if path.exists() and not _replaceable(path, opening):
         hint = f"{_ELSEWHERE}, or remove this one"
         raise UsageError(f"{path} is there already and is not {what}: it is left as it is", hint=hint)
+
+
+def check_folder(config: "Config", path: Path) -> None:
+    """Make sure that a folder to write into lies apart from what is this program's own. Raises UsageError."""
+    for owner, folder in _folders(config):
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"{path} lies in the folder of {owner}, where only its own files belong",
+                hint="name another folder; documents are brought back on the server with --to-server",
+            )
 
 
 def _places(path: Path) -> frozenset[Path]:

@@ -18,7 +18,7 @@ from labelmirror.engine.export import Exported
 from labelmirror.engine.snapshots import Judged
 from labelmirror.engine.status import MirrorStanding, Standing
 from labelmirror.engine.verify import VerifyReport
-from labelmirror.errors import InvalidDocument
+from labelmirror.errors import InvalidDocument, command_line
 from labelmirror.model.report import MirrorOutcome, MirrorReport, PlanReport, RunError
 from labelmirror.model.snapshot import Snapshot, Swept
 from labelmirror.model.trouble import Failed, Held, HoldReason, Trouble
@@ -51,8 +51,12 @@ class Told:
     daemon: DaemonStanding | None = None
 
 
-def runs(reports: Sequence[MirrorReport]) -> RenderableType:
-    """What runs did."""
+#: What goes on where a run ended.
+NEXT_SYNC = "labelmirror sync; it does only what is left"
+
+
+def runs(reports: Sequence[MirrorReport], following: str = NEXT_SYNC) -> RenderableType:
+    """What runs did; `following` is what does what they left undone, "" where nothing does."""
     if not reports:
         return Text("nothing to repair: the state knows every mirror")
     columns = (
@@ -85,7 +89,7 @@ def runs(reports: Sequence[MirrorReport]) -> RenderableType:
         for report in reports
     ]
     lines = [line for report in reports for line in (*_problems(report), *_ahead(report.name, report.documents.ahead))]
-    return answer(table(columns, rows), lines, _next_of_runs(reports))
+    return answer(table(columns, rows), lines, _next_of_runs(reports, following))
 
 
 def plans(reports: Sequence[PlanReport], *, following: str) -> RenderableType:
@@ -167,14 +171,14 @@ def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
     for each in told:
         name, standing = each.standing.name, each.standing
         if each.error is None and standing.standing is Standing.NEVER:
-            lines.append(f"{name}: was never synced; next: labelmirror sync {name}")
+            lines.append(f"{name}: was never synced; next: {command_line('sync', name)}")
         if (refused := standing.facts.refused) is not None:
             lines.append(f"{name}: the sync at {time_text(standing.facts.refused_s)} was refused: {refused.message}")
         if (daemon := each.daemon) is not None:
             if daemon.working:
                 lines.append(f"{name}: the daemon is working on it")
             elif daemon.paused:
-                lines.append(f"{name}: paused; go on with: labelmirror resume {name}")
+                lines.append(f"{name}: paused; go on with: {command_line('resume', name)}")
             else:
                 lines.append(f"{name}: the daemon syncs it next at {time_text(daemon.next_due_s) or 'no time'}")
             if daemon.last is not None and daemon.last.error is not None and each.error is None:
@@ -208,8 +212,8 @@ def _state(told: Told) -> str:
     return "refused" if told.standing.facts.refused is not None else told.standing.standing.value
 
 
-def checked(reports: Sequence[VerifyReport]) -> RenderableType:
-    """What a check of files found."""
+def checked(reports: Sequence[VerifyReport], following: str) -> RenderableType:
+    """What a check of files found; `following` is what mends what it could not."""
     rows = [
         (
             report.name,
@@ -227,8 +231,8 @@ def checked(reports: Sequence[VerifyReport]) -> RenderableType:
         ]
         lines += _more(len(report.damaged))
     unrepaired = any(not damage.repaired for report in reports for damage in report.damaged)
-    following = "next: labelmirror sync, then verify again" if unrepaired else ""
-    return answer(table(("mirror", "files checked", "damaged", "repaired"), rows), lines, following)
+    head = table(("mirror", "files checked", "damaged", "repaired"), rows)
+    return answer(head, lines, f"next: {following}, then verify again" if unrepaired else "")
 
 
 def backups(reports: Sequence[BackupReport]) -> RenderableType:
@@ -242,7 +246,7 @@ def backups(reports: Sequence[BackupReport]) -> RenderableType:
             if report.synced.error is not None:
                 lines.append(f"{report.name}: {report.synced.error.message}")
         lines += _troubles(report.name, report.failed)
-    return answer(_snapshot_table(made), lines, "")
+    return answer(_snapshot_table(made) if made else Text("no snapshot was made"), lines, "")
 
 
 def snapshots(found: Sequence[Snapshot], unusable: Sequence[tuple[str, str]]) -> RenderableType:
@@ -334,7 +338,7 @@ def _more(count: int) -> Sequence[str]:
     return [f"and {count - SHOWN} more; --json has all"] if count > SHOWN else []
 
 
-def _next_of_runs(reports: Sequence[MirrorReport]) -> str:
+def _next_of_runs(reports: Sequence[MirrorReport], following: str) -> str:
     """What a person should do, for the weightiest thing that is left."""
     outcomes = {report.outcome for report in reports}
     if MirrorOutcome.REFUSED in outcomes and any(report.refused for report in reports):
@@ -342,9 +346,8 @@ def _next_of_runs(reports: Sequence[MirrorReport]) -> str:
     if MirrorOutcome.HELD in outcomes:
         return "next: labelmirror conflicts list. What is held stays as it is on both sides until you decide."
     if outcomes & {MirrorOutcome.PARTIAL, MirrorOutcome.STOPPED}:
-        if any(_invalid(report.troubles) for report in reports):
-            return "next: mend the documents named above, then labelmirror sync; it does only what is left"
-        return "next: labelmirror sync; it does only what is left"
+        mending = following == NEXT_SYNC and any(_invalid(report.troubles) for report in reports)
+        return following and f"next: {'mend the documents named above, then ' if mending else ''}{following}"
     return ""
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from labelmirror.model.report import RunError
 
 
+#: What mends a snapshot.
+_STORED_ANEW = "labelmirror backup, which stores anew what the mirror still holds"
+
+
 @command
 def verify(
     call: Call,
@@ -65,7 +69,7 @@ def verify(
         code = endings.exit_code([endings.verify_codes(report) for report in reports])
         return call.answer(
             {**shapes.verify_shape(reports), **shapes.speaking_shape([report.error for report in reports], code)},
-            lambda: telling.checked(reports),
+            lambda: telling.checked(reports, "labelmirror sync" if snapshot is None else _STORED_ANEW),
             code,
             errors=[(report.name, report.error) for report in reports],
         )

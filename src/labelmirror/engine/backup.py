@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
+import anyio
+
 from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, LocalMirror, Progress, local_file, reported
 from labelmirror.engine.rows import image_pages
-from labelmirror.errors import TooLarge, Unreadable, UsageError
+from labelmirror.errors import Stopped, TooLarge, Unreadable, UsageError, command_line
 from labelmirror.model.document import ContentId, content_id
 from labelmirror.model.events import Phase
 from labelmirror.model.report import MirrorReport, RunError
@@ -48,24 +50,32 @@ class BackupReport:
 
 
 async def backup(
-    mirror: LocalMirror, store: SnapshotStore, *, images_from: Path | None, clock: Clock, reporter: Reporter
+    mirror: LocalMirror,
+    store: SnapshotStore,
+    *,
+    images_from: Path | None,
+    clock: Clock,
+    reporter: Reporter,
+    stop: anyio.Event | None = None,
 ) -> BackupReport:
     """Make a snapshot. With `images_from`, the mirror's directory, image files are stored too, else only named.
 
-    The caller keeps runs out of the mirror and others out of the store. Raises LabelmirrorError.
+    The caller keeps runs out of the mirror and others out of the store. `stop` ends it behind the file in hand, without a
+    snapshot. Raises LabelmirrorError.
     """
     await check_marker(mirror, claim=False)
     facts = await mirror.state.facts()
     if facts.last_sync_s is None or facts.dataset_id is None:
         raise UsageError(
             f"{mirror.name}: was never synced, so there is nothing to save",
-            hint=f"labelmirror sync {mirror.name}, or add --sync",
+            hint=f"{command_line('sync', mirror.name)}, or add --sync",
         )
     report = BackupReport(mirror.name)
     at_s = clock.now_s()
-    summary = await mirror.tree.read_summary() or {}
+    # The head costs little, but is found only in a file that nobody wrote in another layout.
+    summary = await mirror.tree.read_summary_head() or await mirror.tree.read_summary() or {}
     with reported(reporter, mirror.name, Phase.BACKING_UP) as progress:
-        saving = _Saving(mirror, store, images_from, report.failed, progress)
+        saving = _Saving(mirror, store, images_from, report.failed, progress, stop)
         async for page in image_pages(mirror.state):
             await saving.save(page)
         await saving.finish()
@@ -97,6 +107,7 @@ class _Saving:
     images_from: Path | None
     failed: list[Failed]
     progress: Progress
+    stop: anyio.Event | None
     pages: list[str] = field(default_factory=list)
     images: int = 0
     documents: int = 0
@@ -116,6 +127,7 @@ class _Saving:
         documents = await mirror.state.rows_of_images([each for each, _ in chosen])
         by_image = {key: list(group) for key, group in groupby(documents, lambda row: row.key.image)}
         for each, record in chosen:
+            self._heed_stop()
             saved = [await self._save_document(row) for row in by_image.get(each, ())]
             self._page.append(await self._save_image(record, tuple(one for one in saved if one is not None)))
             if ends_page(each) or len(self._page) == PAGE_IMAGES_MAX:
@@ -189,6 +201,7 @@ class _Saving:
             for path in documents:
                 if path in known:
                     continue
+                self._heed_stop()
                 try:
                     read = await self.mirror.tree.read(path, limit_bytes=DOCUMENT_LIMIT_BYTES)
                 except (TooLarge, Unreadable) as error:
@@ -212,6 +225,12 @@ class _Saving:
         self.bytes_new += await self.store.add_documents(self._waiting)
         self._waiting.clear()
         self._waiting_bytes = 0
+
+    def _heed_stop(self) -> None:
+        if self.stop is not None and self.stop.is_set():
+            raise Stopped(
+                "stopped on request; no snapshot was made", hint="Run it again: what is stored already costs nothing."
+            )
 
     def _fail(self, image: str, path: str, error: TooLarge | Unreadable) -> None:
         self.failed.append(Failed(image, "", path, Stage.VALIDATE, error.code, error.message))

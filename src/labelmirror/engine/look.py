@@ -13,7 +13,7 @@ from labelmirror.engine.reading import Readings
 from labelmirror.engine.rows import image_pages
 from labelmirror.engine.scan import scan_strays, scanned_documents, scanned_images
 from labelmirror.engine.settle import settle_open_saves
-from labelmirror.errors import GuardRefused, UnknownDataset
+from labelmirror.errors import GuardRefused, UnknownDataset, command_line
 from labelmirror.model.actions import Agreed
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DatasetRef, DocumentKey
@@ -120,7 +120,7 @@ async def known_dataset(run: Run, facts: MirrorFacts) -> Dataset:
             f"{mirror.name}: {dataset.name} on the server is another dataset ({dataset.id}) than was mirrored so far "
             f"({known})",
             hint="Give it a mirror and a path of its own, or, if it is to take the other one's place here: "
-            f"labelmirror repair {mirror.name}",
+            + command_line("repair", mirror.name),
         )
     return dataset
 

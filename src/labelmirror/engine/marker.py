@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from labelmirror.engine.mirror import LocalMirror
-from labelmirror.errors import MarkerMismatch, StateDamaged
+from labelmirror.errors import MarkerMismatch, StateDamaged, command_line
 from labelmirror.ports.tree import Marker
 
 
@@ -39,5 +39,5 @@ async def check_marker(mirror: LocalMirror, *, claim: bool = True) -> None:
         )
     raise StateDamaged(
         f"{mirror.name}: the directory was mirrored before, but the state knows nothing of it",
-        hint=f"Put the state back, or rebuild it from the mirror and the server: labelmirror repair {mirror.name}",
+        hint="Put the state back, or rebuild it from the mirror and the server: " + command_line("repair", mirror.name),
     )

@@ -12,7 +12,7 @@ from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import Mirror, Run
 from labelmirror.engine.push import Pushing, Wish
 from labelmirror.engine.runs import new_run, outcome_of, record_troubles, run_error, stoppable
-from labelmirror.errors import LabelmirrorError, UndoClash, UsageError
+from labelmirror.errors import LabelmirrorError, UndoClash, UsageError, command_line
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.report import MirrorReport
 from labelmirror.model.saving import SaveRecord, WishKind
@@ -38,7 +38,7 @@ async def _check_open(mirror: Mirror, key: DocumentKey, kind: WishKind) -> None:
     if row is None or key not in held | unfinished:
         raise UsageError(
             f"{mirror.name}: {path} is not held",
-            hint=f"labelmirror conflicts list {mirror.name}; labelmirror diff {mirror.name} {path}",
+            hint=f"{command_line('conflicts', 'list', mirror.name)}; {command_line('diff', mirror.name, path)}",
         )
     if kind is WishKind.BASE and row.base is None:
         raise UsageError(

@@ -21,6 +21,8 @@ from labelmirror.ports.reporter import Reporter
 from labelmirror.ports.snapshots import SnapshotStore
 from labelmirror.ports.tree import Placement, PlaceOutcome, WorkingTree
 
+_SUMMARY = "dataset.json"
+
 
 @dataclass(frozen=True, slots=True)
 class _File:
@@ -42,21 +44,17 @@ async def restore_to_folder(
 ) -> MirrorReport:
     """Lay documents out, and the images that the snapshot includes. `adopted` counts what was there already.
 
-    `stop` ends it behind the page in hand.
+    `stop` ends it behind the file in hand.
     """
     began_s = clock.monotonic_s()
     report = MirrorReport(snapshot.head.mirror)
     try:
         await _refuse_mirror(tree)
         with reported(reporter, report.name, Phase.RESTORING, snapshot.head.images) as progress:
-            laying = _Laying(store, tree, report, progress, reporter, snapshot.id)
+            laying = _Laying(store, tree, report, progress, reporter, snapshot.id, stop)
             for page in snapshot.head.pages:
-                if stop is not None and stop.is_set():
-                    raise Stopped(
-                        "stopped on request; what is there is whole", hint="Run it again: it goes on from here."
-                    )
                 await laying.lay_out(page)
-            await tree.write_summary(snapshot.head.summary, _summary_images(store, snapshot))
+            await laying.lay_summary(snapshot)
             await tree.drop_leftovers()
     except (LabelmirrorError, ExceptionGroup) as error:
         report.error = run_error(error)
@@ -115,19 +113,41 @@ class _Laying:
     reporter: Reporter
     #: History would keep a replaced file under this name; nothing is replaced.
     run: str
+    stop: anyio.Event | None
+    #: Whether every page of the snapshot could be read.
+    whole: bool = True
 
     async def lay_out(self, name: str) -> None:
-        """One page: its documents in one batch, then its images."""
+        """One page: its documents in one batch, then its images. Raises Stopped."""
+        self._heed_stop()
         try:
             page = await self.store.page(name)
         except SnapshotDamaged as error:
             self._fail(_File(DocumentKey(""), "", ContentId("")), error.code, error.message)
+            self.whole = False
             return
         self.report.images.total += len(page.images)
         await self._lay_documents(_documents(page))
         for file in _images(page):
+            self._heed_stop()
             await self._lay_image(file)
         self.progress.add(len(page.images))
+
+    async def lay_summary(self, snapshot: Snapshot) -> None:
+        """dataset.json, once it can name every image, unless another one is there."""
+        if not self.whole:
+            return
+        there = await self.tree.hash_many([_SUMMARY])
+        if there[0] is None:
+            await self.tree.write_summary(snapshot.head.summary, _summary_images(self.store, snapshot))
+            return
+        images = [image async for page in _summary_images(self.store, snapshot) for image in page]
+        if await self.tree.read_summary() != {**snapshot.head.summary, "images": images}:
+            self._block(_File(DocumentKey(""), _SUMMARY, ContentId("")))
+
+    def _heed_stop(self) -> None:
+        if self.stop is not None and self.stop.is_set():
+            raise Stopped("stopped on request; what is there is whole", hint="Run it again: it goes on from here.")
 
     async def _lay_documents(self, files: Sequence[_File]) -> None:
         missing = await self._missing(files)
@@ -193,11 +213,7 @@ class _Laying:
 
 async def _summary_images(store: SnapshotStore, snapshot: Snapshot) -> AsyncIterator[Sequence[JsonObject]]:
     for name in snapshot.head.pages:
-        try:
-            page = await store.page(name)
-        except SnapshotDamaged:  # was reported when its documents were missed
-            continue
-        yield [_summary_image(image) for image in page.images]
+        yield [_summary_image(image) for image in (await store.page(name)).images]
 
 
 def _summary_image(image: SavedImage) -> JsonObject:

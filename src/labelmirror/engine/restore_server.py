@@ -18,7 +18,7 @@ from labelmirror.engine.push import Pushing, Wish
 from labelmirror.engine.resolve import conclude, granting
 from labelmirror.engine.rows import image_pages
 from labelmirror.engine.runs import new_run, run_error
-from labelmirror.errors import InvalidDocument, LabelmirrorError, SnapshotDamaged, UsageError
+from labelmirror.errors import InvalidDocument, LabelmirrorError, SnapshotDamaged, UsageError, command_line
 from labelmirror.model.actions import PlanItem
 from labelmirror.model.document import ContentId, render
 from labelmirror.model.events import Phase
@@ -153,7 +153,8 @@ async def _compare(
         raise UsageError(
             f"the snapshot is of {head.dataset_name!r} ({head.dataset_id}) on {head.server}, and {mirror.name} mirrors "
             f"{seen.dataset.name!r} ({seen.dataset.id}) on {mirror.server}",
-            hint=f"To match images by directory and name instead of their ids, name the mirror: --to-server {mirror.name}",
+            hint="To match images by directory and name instead of their ids, name the mirror: "
+            + command_line("restore", snapshot.id[:8], "--to-server", mirror.name),
         )
     comparison = _Comparison(seen)
     finder = _Finder(run, store, snapshot, _sets(snapshot, seen.dataset, by_id=same), by_id=same)

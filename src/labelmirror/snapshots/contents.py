@@ -56,9 +56,8 @@ def unpacked(folders: Folders, kind: str, name: str) -> bytes | None:
 
 
 def add(folders: Folders, kind: str, contents: Mapping[ContentId, bytes]) -> int:
-    """Store what is not there, or is damaged there; the bytes that this took. Raises DiskError."""
-    with disk_errors(kind):
-        fresh = [name for name in contents if unpacked(folders, kind, name) is None]
+    """Store what is not there, or is damaged there; the bytes that this took. Raises OSError and DiskError."""
+    fresh = [name for name in contents if unpacked(folders, kind, name) is None]
     return sum(
         _add_group(folders, kind, {name: contents[name] for name in fresh[start : start + GROUP_FILES]})
         for start in range(0, len(fresh), GROUP_FILES)
@@ -69,30 +68,29 @@ def _add_group(folders: Folders, kind: str, contents: Mapping[ContentId, bytes])
     size_bytes = 0
     passing: dict[ContentId, str] = {}
     descriptors: list[int] = []
-    with disk_errors(kind):
-        try:
-            for name, data in contents.items():
-                passing[name], descriptor = _create(folders)
-                descriptors.append(descriptor)
-                packed = _packed(data)
-                write_whole(descriptor, packed)
-                size_bytes += len(packed)
-            group, descriptors = descriptors, []
-            sync_all(group)
-            for name in contents:
-                _settle(folders, passing.pop(name), place(kind, name))
-            folders.sync()
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
-            for left in passing.values():
-                _drop(folders, left)
+    try:
+        for name, data in contents.items():
+            passing[name], descriptor = _create(folders)
+            descriptors.append(descriptor)
+            packed = _packed(data)
+            write_whole(descriptor, packed)
+            size_bytes += len(packed)
+        group, descriptors = descriptors, []
+        sync_all(group)
         for name in contents:
-            if unpacked(folders, kind, name) is None:
-                raise DiskError(
-                    f"{place(kind, name)}: what was read back is not what was written",
-                    hint="Do not trust this disk: look at the kernel's log.",
-                )
+            _settle(folders, passing.pop(name), place(kind, name))
+        folders.sync()
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        for left in passing.values():
+            _drop(folders, left)
+    for name in contents:
+        if unpacked(folders, kind, name) is None:
+            raise DiskError(
+                f"{place(kind, name)}: what was read back is not what was written",
+                hint="Do not trust this disk: look at the kernel's log.",
+            )
     return size_bytes
 
 
@@ -107,16 +105,16 @@ def add_image(folders: Folders, mirror: Path, path: str) -> AddedImage | None:
 
     The file's blocks are shared where the file system can (reflink), else copied. Never by a hard link: that would be the
     same file, and a program that changes the mirror's image in place would change the snapshot. The name is the digest of
-    what was stored, read from there.
+    what was stored, read from there. Raises DiskError for the mirror's disk, OSError for the store's.
     """
     with Folders(mirror) as theirs, disk_errors(path):
         source = theirs.open_file(path)
     if source is None:
         return None
-    with disk_errors(path):
+    try:
         passing, target = _create(folders, os.O_RDWR)
         try:
-            _share(source, target)
+            _share(source, target, path)
             os.fsync(target)
             name, size_bytes = _hashed(target)
             known = folders.stat(place(IMAGES, name))
@@ -127,16 +125,22 @@ def add_image(folders: Folders, mirror: Path, path: str) -> AddedImage | None:
             raise
         finally:
             os.close(target)
-            os.close(source)
+    finally:
+        os.close(source)
     return AddedImage(ContentId(name), size_bytes, 0 if known is not None else size_bytes)
 
 
-def _share(source: int, target: int) -> None:
+def _share(source: int, target: int, path: str) -> None:
     try:
         fcntl.ioctl(target, _FICLONE, source)
     except OSError:  # not this file system, not these two: whatever it is, a copy does as well
-        while chunk := os.read(source, _CHUNK_BYTES):
+        while chunk := _read(source, path):
             write_whole(target, chunk)
+
+
+def _read(source: int, path: str) -> bytes:
+    with disk_errors(path):
+        return os.read(source, _CHUNK_BYTES)
 
 
 def _hashed(descriptor: int) -> tuple[str, int]:

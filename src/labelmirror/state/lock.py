@@ -22,7 +22,9 @@ from labelmirror.ports.clock import Clock
 _RETRY_S: Final = 0.5
 _NOTE_BYTES: Final = 4096
 _COMMAND_CHARS: Final = 200
-_LET_FINISH: Final = "Let it finish; `sync`, `apply`, `verify` and `backup` can wait for it: --wait 10m."
+_LET_FINISH: Final = (
+    "Let it finish; `sync`, `apply`, `verify`, `backup`, `restore` and `prune` can wait for it: --wait 10m."
+)
 
 
 @asynccontextmanager
