@@ -13,7 +13,7 @@ from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.saving import Batch, NewBase, Saving, Sending
 from labelmirror.engine.settle import ROUNDS
-from labelmirror.errors import InvalidDocument, Unavailable, UndoClash
+from labelmirror.errors import InvalidDocument, TooLarge, Unavailable, UndoClash, Unreadable
 from labelmirror.model.document import ContentId, Document, render
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
@@ -141,7 +141,11 @@ class Pushing:
         images = {image.id: image for image in await mirror.state.listed([row.key.image for row in rows])}
         edits: list[_Edit] = []
         for row in rows:
-            read = await mirror.tree.read(row.path, limit_bytes=DOCUMENT_LIMIT_BYTES)
+            try:
+                read = await mirror.tree.read(row.path, limit_bytes=DOCUMENT_LIMIT_BYTES)
+            except (TooLarge, Unreadable) as error:
+                self.run.fail_with(row.key, image_path(row.place), Stage.VALIDATE, error)
+                continue
             wish = wishes.get(row.key)
             if row.key.image not in images:
                 if wish is not None:  # nothing is created anew on the server, whoever asks

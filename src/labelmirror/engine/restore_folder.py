@@ -8,7 +8,7 @@ import anyio
 
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Progress, reported
 from labelmirror.engine.runs import outcome_of, run_error
-from labelmirror.errors import LabelmirrorError, SnapshotDamaged, Stopped, TooLarge, UsageError
+from labelmirror.errors import LabelmirrorError, SnapshotDamaged, Stopped, TooLarge, Unreadable, UsageError
 from labelmirror.model.actions import PlanItem
 from labelmirror.model.document import ContentId, JsonObject
 from labelmirror.model.events import ItemFailed, Phase
@@ -169,7 +169,7 @@ class _Laying:
         for file in files:
             try:
                 read = await self.tree.read(file.path, limit_bytes=DOCUMENT_LIMIT_BYTES)
-            except TooLarge:
+            except (TooLarge, Unreadable):
                 self._block(file)
                 continue
             if read is None:
