@@ -2,6 +2,8 @@
 
 import gzip
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,11 @@ import pytest
 
 from labelmirror.cli.drill import drill
 from labelmirror.cli.frame import Call
-from labelmirror.model.report import MirrorOutcome
+from labelmirror.engine.restore_server import restore_to_server
+from labelmirror.model.report import MirrorOutcome, MirrorReport
+from labelmirror.model.trouble import Failed
 from labelmirror.providers.pictograph.format import PictographFormat
-from labelmirror.standin import KINDS
+from labelmirror.standin import KINDS, Standin, StandinOptions, serve
 from labelmirror.telemetry.logs import Masker
 from support.cli import Home, drop_annotation, home
 
@@ -176,16 +180,38 @@ def says_something(document: bytes) -> bool:
     return bool(held["annotations"] or held.get("tags") or metadata or held.get("status") in {"done", "skipped"})
 
 
-async def test_a_drill_tells_what_it_could_not_bring_back(tmp_path: Path) -> None:
+async def test_a_drill_tells_what_it_could_not_bring_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage: list[Standin] = []
+
+    @asynccontextmanager
+    async def seen(options: StandinOptions) -> AsyncIterator[Standin]:
+        async with serve(options) as standin:
+            stage.append(standin)
+            yield standin
+
+    async def restored_and_vandalised(*arguments: Any) -> MirrorReport:
+        report = await restore_to_server(*arguments)
+        (dataset,) = stage[0].world.datasets.values()
+        stage[0].world.move_geometry(next(image for image in dataset if image.annotations))
+        return report
+
     async with home(tmp_path) as here:
-        await here.json("sync")
-        await here.json("backup")
-        saved = (here.folder / "backups" / "documents").rglob("*.gz")
-        file = next(file for file in saved if json.loads(gzip.decompress(file.read_bytes()))["annotations"])
-        file.chmod(0o644)
-        file.write_bytes(b"flipped")
+        await here.json("backup", "--sync")
+        with monkeypatch.context() as patched:
+            patched.setattr("labelmirror.cli.drill.serve", seen)
+            patched.setattr("labelmirror.cli.drill.restore_to_server", restored_and_vandalised)
+            call = Call(here.config, (), as_json=True, masker=Masker())
+            report = await drill(call, "latest", wait_s=0.0)
+        assert [each.code for each in report.troubles if isinstance(each, Failed)] == ["not_restored"]
+        saved = sorted((here.folder / "backups" / "documents").rglob("*.gz"))
+        annotated = {bool(json.loads(gzip.decompress(file.read_bytes()))["annotations"]): file for file in saved}
+        assert annotated.keys() == {False, True}
+        for file in annotated.values():
+            file.chmod(0o644)
+            file.write_bytes(b"flipped")
         done = mirror_of(await here.json("restore", "latest", "--drill", exit_code=10))
-        assert [failed["code"] for failed in done["failed"]] == ["snapshot_damaged"]
+        assert [failed["code"] for failed in done["failed"]] == ["snapshot_damaged"] * 2
+        assert done["documents"]["pushed"] == len(here.documents()) - 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

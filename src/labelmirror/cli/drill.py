@@ -19,7 +19,7 @@ from labelmirror.engine.cycle import CycleOptions
 from labelmirror.engine.restore_server import RestoreOptions, plan_restore_to_server, restore_to_server
 from labelmirror.engine.runs import outcome_of
 from labelmirror.engine.snapshots import find, images_of
-from labelmirror.errors import DiskError, InvalidDocument, UsageError
+from labelmirror.errors import DiskError, InvalidDocument, SnapshotDamaged, UsageError
 from labelmirror.model.document import JsonObject, JsonValue
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Consent
@@ -34,7 +34,7 @@ async def drill(call: Call, wanted: str, *, wait_s: float) -> MirrorReport:
     """Restore a snapshot on loopback, to its dataset as it would be if every annotation were lost, and read it all again.
 
     Every document that says anything goes through the save protocol of its kind of server. What differs then from what was
-    saved is reported as failed. Its mirror and its server are not touched, and nothing is left of it, however it ends.
+    saved is reported as failed, and so is what is damaged in the store. Its mirror and its server are not touched, and nothing is left of it, however it ends.
     """
     async with AsyncExitStack() as stack:
         shop = stack.enter_context(open_shop(call))
@@ -46,8 +46,14 @@ async def drill(call: Call, wanted: str, *, wait_s: float) -> MirrorReport:
             serve(StandinOptions(kind=kind, sample=False, limit=None, export_polls=0))
         )
         filling = standin.begin(_blank(head))
+        damaged: list[Failed] = []
         async for image, documents in images_of(store, snapshot):
-            sizes = (_size(KINDS[kind], document) for document in documents)
+            damaged += [
+                _fail(one.key, SnapshotDamaged.code, image.path, "what is stored of its document is missing or damaged")
+                for one in image.documents
+                if one.key not in documents
+            ]
+            sizes = (_size(KINDS[kind], document) for document in documents.values())
             with suppress(ValueError):  # the restore says that the server does not have it
                 filling.add_image(image.id, image.directory, image.name, next(filter(None, sizes), None))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="labelmirror-drill-")))
@@ -64,15 +70,17 @@ async def drill(call: Call, wanted: str, *, wait_s: float) -> MirrorReport:
         left = await plan_restore_to_server(mirror, store, snapshot, everything)
     report.error = left.error
     message = "what is read back is not what was saved"
-    failed = {DocumentKey(each.id, each.set) for each in report.troubles}
-    differing = [
-        Failed(item.key.image, item.key.set, item.path, Stage.VERIFY, "not_restored", message)
-        for item in left.items
-        if item.key not in failed
-    ]
-    report.troubles = list(dict.fromkeys([*report.troubles, *left.troubles, *differing]))
+    differing = [_fail(item.key, "not_restored", item.path, message) for item in left.items]
+    # What the restore says of a document comes first: what else is seen of it follows from that.
+    told = {(each.id, each.set) for each in report.troubles}
+    more = [each for each in (*left.troubles, *damaged, *differing) if (each.id, each.set) not in told]
+    report.troubles = [*report.troubles, *dict.fromkeys(more)]
     report.outcome = outcome_of(report)
     return report
+
+
+def _fail(key: DocumentKey, code: str, path: str, message: str) -> Failed:
+    return Failed(key.image, key.set, path, Stage.VERIFY, code, message)
 
 
 def _kind_of(shop: Workshop, server: str) -> str:

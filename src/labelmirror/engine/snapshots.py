@@ -1,11 +1,12 @@
 """Work on stored snapshots: find one, check one, and let go of those that no rule keeps."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
 from labelmirror.engine.verify import Damage, Depth, Subset, VerifyReport
 from labelmirror.errors import SnapshotDamaged, UnknownSnapshot
+from labelmirror.model.keys import DocumentKey
 from labelmirror.model.retention import Rules
 from labelmirror.model.snapshot import SavedImage, Snapshot, SnapshotList, Swept
 from labelmirror.planning.retention import retained
@@ -58,7 +59,9 @@ def unusable_snapshot(snapshot: str, why: str) -> SnapshotDamaged:
     )
 
 
-async def images_of(store: SnapshotStore, snapshot: Snapshot) -> AsyncIterator[tuple[SavedImage, Sequence[bytes]]]:
+async def images_of(
+    store: SnapshotStore, snapshot: Snapshot
+) -> AsyncIterator[tuple[SavedImage, Mapping[DocumentKey, bytes]]]:
     """The images of a snapshot, each with its documents. What is damaged is left out."""
     for name in snapshot.head.pages:
         try:
@@ -67,7 +70,7 @@ async def images_of(store: SnapshotStore, snapshot: Snapshot) -> AsyncIterator[t
             continue
         saved = await store.documents([one.content for image in images for one in image.documents])
         for image in images:
-            yield image, [saved[one.content] for one in image.documents if one.content in saved]
+            yield image, {one.key: saved[one.content] for one in image.documents if one.content in saved}
 
 
 # --- checking ----------------------------------------------------------------------------------------------------
