@@ -200,13 +200,13 @@ async def test_nothing_is_sent_where_somebody_saved_or_opened_the_image_meanwhil
         made.provider._opened = None
         made.world.move_geometry(made.image)
         made.standin.requests.clear()
-        assert (await made.send(before, edit(made.document(before)))).answer is SaveAnswer.UNKNOWN
+        assert (await made.send(before, edit(made.document(before)))).answer is SaveAnswer.OVERTAKEN
         assert made.asked == {READ: 1}
         before = await made.read()
         made.provider._opened = None
         made.image.annotating.append("bob")
         made.standin.requests.clear()
-        assert (await made.send(before, edit(made.document(before)))).answer is SaveAnswer.UNKNOWN
+        assert (await made.send(before, edit(made.document(before)))).answer is SaveAnswer.OVERTAKEN
         assert made.asked == {READ: 1}
 
 
@@ -223,7 +223,7 @@ async def test_what_somebody_saves_while_additions_are_created_is_not_overwritte
 
         monkeypatch.setattr(made.world, "create", meanwhile)
         result = await made.send(before, edit(made.document(before)))
-        assert result.answer is SaveAnswer.UNKNOWN
+        assert result.answer is SaveAnswer.OVERTAKEN
         held = made.document(await made.read())["annotations"]
         assert [item["id"] for item in held] == [item["id"] for item in made.document(before)["annotations"]]
         assert held != made.document(before)["annotations"]

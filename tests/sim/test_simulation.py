@@ -6,6 +6,7 @@ Replay a seed with: python -m pytest tests/sim --seed N
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -19,7 +20,7 @@ from labelmirror.model.rows import FileStat, LocalFile
 from labelmirror.model.saving import Save, SaveAnswer, SaveResult
 from labelmirror.planning import plan
 from labelmirror.planning.plan import DocumentPlan
-from labelmirror.planning.push import Decision, Side, decide
+from labelmirror.planning.push import Decision, Ending, Side, decide, ending
 from labelmirror.ports.state import DocumentRecorded
 from labelmirror.ports.tree import Placement
 from sim.many import lived
@@ -189,7 +190,12 @@ def sending_without_an_undo_record() -> Iterator[None]:
 
 @contextmanager
 def taking_half_a_save_for_somebodys_edit() -> Iterator[None]:
-    with patch.object(PlainFormat, "half_saved", lambda *_: False):
+    honest = ending
+
+    def trusting(answer: SaveAnswer, **facts: Any) -> Ending | None:
+        return honest(answer, **{**facts, "atomic": True})
+
+    with patch.object(PlainFormat, "half_saved", lambda *_: False), patch.object(saving, "ending", trusting):
         yield
 
 

@@ -815,11 +815,21 @@ async def test_a_server_that_saves_nothing_is_left_in_peace_after_a_few_document
     assert (report.documents.pushed, report.outcome) == (12, MirrorOutcome.SYNCED)
 
 
-async def test_an_edit_on_top_of_half_a_save_is_held_for_a_person() -> None:
+@pytest.mark.parametrize("dies", [True, False])
+async def test_an_edit_on_top_of_half_a_save_is_held_for_a_person(dies: bool) -> None:
     bench = await in_steps()
-    await dying_at_the_save(bench)
-    server(bench).annotations.append(THEIRS)
-    assert held(await bench.sync()) == [HoldReason.FOREIGN_SAVE_OVERWRITTEN]
+    if dies:
+        await dying_at_the_save(bench)
+        server(bench).annotations.append(THEIRS)
+    else:
+
+        async def door(point: str) -> None:
+            if point == "reread" and on_server(bench) == ["001-0"]:
+                server(bench).annotations.append(THEIRS)
+
+        bench.provider.door = door
+    for _ in range(2):
+        assert held(await bench.sync()) == [HoldReason.FOREIGN_SAVE_OVERWRITTEN]
     assert on_server(bench) == ["001-0", "theirs"]
     assert here(bench) == ["001-0", "001-1", "001-2", "mine"]
 

@@ -51,7 +51,8 @@ _WHAT_HAPPENED: Mapping[HoldReason, str] = {
     ),
     HoldReason.FOREIGN_SAVE_OVERWRITTEN: (
         "Somebody saved it on the server in the moment between the last reading and the save from here, and that save was "
-        "overwritten. Ask who worked on it: what they saved is not known here. Then confirm a version."
+        "overwritten: what they saved is not known here. Or a save from here was cut off, and they saved what it had left: "
+        "what is missing there need not be their deletion. Ask who worked on it, then confirm a version."
     ),
     HoldReason.BEING_ANNOTATED: "Somebody is annotating it now. The next sync tries again.",
 }

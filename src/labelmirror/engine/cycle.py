@@ -96,7 +96,7 @@ async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
     untidy = await _will_be_untidy(mirror, tally)
     if mirror.policy.push and tally.concerns_edits:
         if report.refused is None and options.directions.pushes:
-            pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
+            pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities)
             await pushing.push()
             report.window = pushing.saving.window
         else:

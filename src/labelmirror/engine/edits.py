@@ -113,7 +113,7 @@ async def _push(run: Run, report: MirrorReport, keys: frozenset[DocumentKey]) ->
     if check(tally, Consent()) is not None:  # a whole run has the newest numbers, and says what is amiss
         return keys
     capabilities = await mirror.provider.capabilities()
-    pushing = Pushing(run, dataset, look, report.documents, capabilities.save_batch)
+    pushing = Pushing(run, dataset, look, report.documents, capabilities)
     await pushing.push_rows(pushable)
     report.window = pushing.saving.window
     await mirror.state.set_facts(with_window(await mirror.state.facts(), pushing.saving.window))

@@ -17,7 +17,7 @@ from labelmirror.errors import InvalidDocument, TooLarge, Unavailable, UndoClash
 from labelmirror.model.document import ContentId, Document, render
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
-from labelmirror.model.remote import Dataset, ListedImage, Reading, WantedDocument
+from labelmirror.model.remote import Capabilities, Dataset, ListedImage, Reading, WantedDocument
 from labelmirror.model.report import DocumentCounts
 from labelmirror.model.rows import DocumentRow, FileStat
 from labelmirror.model.saving import WishKind
@@ -54,7 +54,7 @@ class _Edit:
 
 @dataclass(slots=True)
 class Pushing:
-    """The pushes of one run. `batch` documents go in one request: where it is one, each is read just before its save.
+    """The pushes of one run. Where the server takes one document in a request, each is read just before its save.
 
     `untouched` are the documents with which a person's will was not done because of other edits: they are as they were.
     """
@@ -63,12 +63,17 @@ class Pushing:
     dataset: Dataset
     looked: Look
     counts: DocumentCounts
-    batch: int
+    capabilities: Capabilities
     untouched: set[DocumentKey] = field(default_factory=set)
     saving: Saving = field(init=False)
 
     def __post_init__(self) -> None:
-        self.saving = Saving(self.run, self.dataset, self.looked, self.counts)
+        self.saving = Saving(self.run, self.dataset, self.looked, self.counts, self.capabilities.atomic_saves)
+
+    @property
+    def batch(self) -> int:
+        """How many documents are pushed together."""
+        return self.capabilities.save_batch
 
     async def push(self) -> None:
         """Push every edit that the plan names, in batches; one document's trouble never stops the others."""

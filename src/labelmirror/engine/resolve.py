@@ -86,7 +86,7 @@ async def granting(
 async def _grant(wishes: Mapping[DocumentKey, Wish], run: Run, report: MirrorReport) -> None:
     seen = await look(run, full_check=False, move_files=True)
     run.troubles.clear()  # what the look found of other documents is the next run's to tell
-    pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
+    pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities)
     await conclude(run, report, pushing, await pushing.grant(wishes))
     clashes = sum(failed.code == UndoClash.code for failed in run.failures)
     if clashes and not run.stopping:

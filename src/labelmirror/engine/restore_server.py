@@ -73,7 +73,7 @@ async def _restore(
     seen = comparison.seen
     report.images.total = snapshot.head.images
     report.refused = check_restore(comparison.tally, options.consent)
-    pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities.save_batch)
+    pushing = Pushing(run, seen.dataset, seen.look, report.documents, seen.capabilities)
     granted: set[DocumentKey] = set()
     if report.refused is None:
         with run.phase(Phase.RESTORING, len(comparison.wanted)) as progress:

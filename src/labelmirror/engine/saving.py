@@ -75,12 +75,13 @@ class NewBase:
 
 @dataclass(slots=True)
 class Saving:
-    """The saves of one run."""
+    """The saves of one run. `atomic`: the server never holds half of one."""
 
     run: Run
     dataset: Dataset
     looked: Look
     counts: DocumentCounts
+    atomic: bool
     window: Window = field(default_factory=Window)
     #: Documents in a row that the server could not be made to read or save, nor to refuse.
     _vain: int = 0
@@ -149,9 +150,9 @@ class Saving:
         saves = [Save(s.row.key, s.image, s.wanted, s.before, s.record.idempotency_key) for s in sendings]
         results = await mirror.provider.save_many(self.dataset, saves)
         self.window.add(mirror.clock.monotonic_s() - batch.began_s)
-        found = await self._read_back([pair for pair in zip(sendings, results, strict=True) if _may_stand(pair[1])])
+        found = await self._read_back([pair for pair in zip(sendings, results, strict=True) if _is_in_doubt(pair[1])])
         endings = [
-            _ending(sending, result, found.get(sending.row.key))
+            self._ending(sending, result, found.get(sending.row.key))
             for sending, result in zip(sendings, results, strict=True)
         ]
         standing = [sending for sending, how in zip(sendings, endings, strict=True) if how is Ending.STANDS]
@@ -182,6 +183,17 @@ class Saving:
             if held is not None:
                 found[reading.key] = held
         return found
+
+    def _ending(self, sending: Sending, result: SaveResult, found: Reading | None) -> Ending | None:
+        return ending(
+            result.answer,
+            wanted=sending.record.body_digest,
+            before=sending.record.before_digest,
+            found=found.digest if found is not None else None,
+            read_count=sending.record.read_count,
+            previous_count=result.previous_count,
+            atomic=self.atomic,
+        )
 
     def _new_base(self, sending: Sending, found: Reading) -> NewBase:
         """What both sides hold after a save that stands."""
@@ -224,6 +236,15 @@ class Saving:
             case Ending.NOT_APPLIED:
                 await journal.close_save(record.id, SaveOutcome.NOT_APPLIED, previous)
                 return True
+            case Ending.SAVED_OVER:
+                await journal.set_alarm(row.key)
+                await journal.close_save(record.id, SaveOutcome.SUPERSEDED, previous)
+                self.run.hold(row, HoldReason.FOREIGN_SAVE_OVERWRITTEN, self.counts)
+                self.run.notice(
+                    "foreign_save_overwritten",
+                    f"{row.path}: the answer to its save was lost, and somebody saved before it could be read back, perhaps "
+                    "over half of it: what is missing now need not be their deletion.",
+                )
             case Ending.MOVED:
                 await journal.close_save(record.id, SaveOutcome.SUPERSEDED, previous)
                 return True
@@ -278,17 +299,6 @@ class Saving:
         return Placement(row.path, base.data, row.local.stat if row.local is not None else None, self.run.id)
 
 
-def _ending(sending: Sending, result: SaveResult, found: Reading | None) -> Ending | None:
-    return ending(
-        result.answer,
-        wanted=sending.record.body_digest,
-        before=sending.record.before_digest,
-        found=found.digest if found is not None else None,
-        read_count=sending.record.read_count,
-        previous_count=result.previous_count,
-    )
-
-
-def _may_stand(result: SaveResult) -> bool:
-    """Whether the server may hold what was sent, so that it has to be read back."""
-    return result.answer in {SaveAnswer.CLAIMED, SaveAnswer.UNKNOWN}
+def _is_in_doubt(result: SaveResult) -> bool:
+    """Whether it is not known what the server holds now, so that it has to be read back."""
+    return result.answer in {SaveAnswer.CLAIMED, SaveAnswer.OVERTAKEN, SaveAnswer.UNKNOWN}

@@ -57,7 +57,7 @@ async def finish(mirror: Mirror, dataset: Dataset, save: Unfinished, found: Read
         if not again:
             return None, said
         (found,) = again
-        if result.answer is not SaveAnswer.UNKNOWN:
+        if result.answer not in {SaveAnswer.OVERTAKEN, SaveAnswer.UNKNOWN}:
             return found, said  # all of it was done: what is missing by now is somebody's edit
     return None if is_half(mirror, save, found) else found, said
 

@@ -30,6 +30,8 @@ class SaveAnswer(Enum):
     REFUSED = "refused"
     #: The image is not there.
     GONE = "gone"
+    #: Somebody else saved first, and nothing of it is there.
+    OVERTAKEN = "overtaken"
     #: No answer, or one that says nothing: it may have been done or not.
     UNKNOWN = "unknown"
 

@@ -161,6 +161,8 @@ class Ending(Enum):
     FOREIGN_OVERWRITTEN = "foreign_overwritten"
     #: The server holds what it held before: nothing was applied, it may be sent again.
     NOT_APPLIED = "not_applied"
+    #: Somebody saved over what may have been half of it: what is missing there need not be their deletion.
+    SAVED_OVER = "saved_over"
     #: The server holds something else: somebody saved, or it did not store what was sent.
     MOVED = "moved"
     REFUSED = "refused"
@@ -174,8 +176,12 @@ def ending(
     found: Digest | None,
     read_count: int,
     previous_count: int | None,
+    atomic: bool,
 ) -> Ending | None:
-    """Judge a save by its answer and by what was read back; None when it could not be read back."""
+    """Judge a save by its answer and by what was read back; None when it could not be read back.
+
+    `atomic`: the server never holds half of a save.
+    """
     if answer in {SaveAnswer.REFUSED, SaveAnswer.GONE}:
         return Ending.REFUSED
     if previous_count is not None and previous_count != read_count:
@@ -185,4 +191,6 @@ def ending(
         return None
     if found == wanted:
         return Ending.STANDS
-    return Ending.NOT_APPLIED if found == before else Ending.MOVED
+    if found == before:
+        return Ending.NOT_APPLIED
+    return Ending.SAVED_OVER if answer is SaveAnswer.UNKNOWN and not atomic else Ending.MOVED

@@ -75,7 +75,7 @@ class Saves:
         except (ProtocolError, Rejected, TooLarge) as error:
             return SaveAnswer.UNKNOWN, f"it was not sent: {error.message}"
         if held.reading.digest != save.expected.digest or held.reading.being_annotated:
-            return SaveAnswer.UNKNOWN, _BUSY
+            return SaveAnswer.OVERTAKEN, _BUSY
         found = schema.unsavable(save.wanted, held.document)
         if found:
             return SaveAnswer.REFUSED, sentence(found[0])
@@ -86,7 +86,7 @@ class Saves:
         try:
             await sending.save(save, held)
         except _Overtaken:
-            return SaveAnswer.UNKNOWN, _BUSY
+            return SaveAnswer.OVERTAKEN, _BUSY
         except (NotFound, Rejected) as error:
             if sending.changed:
                 return SaveAnswer.UNKNOWN, error.message
