@@ -38,8 +38,9 @@ from labelmirror.state.database import set_aside
 from labelmirror.state.lock import hold_file, hold_lock, share_file
 from labelmirror.state.sqlite import open_state
 from labelmirror.telemetry.logs import Masker
+from labelmirror.transport.allowance import RunBudget
 from labelmirror.transport.concurrency import Gate
-from labelmirror.transport.pacer import Pacer, RunBudget
+from labelmirror.transport.pacer import Pacer
 from labelmirror.tree.directory import DirectoryTree
 from labelmirror.tree.disk import disk_errors
 from labelmirror.tree.export import rows_file

@@ -9,7 +9,9 @@ import pytest
 from labelmirror.errors import BudgetSpent, Limited
 from labelmirror.model.events import Answered, Waited
 from labelmirror.model.pacing import Priority, QuotaRules, WaitCause, WindowKind
-from labelmirror.transport.pacer import Pacer, Permit, RunBudget, _Line, _Ticket
+from labelmirror.transport.allowance import RunBudget
+from labelmirror.transport.line import Line, Ticket
+from labelmirror.transport.pacer import Pacer, Permit
 from support.ledger import MemoryAccount
 from support.memory_mirror import Recorder
 from support.virtual_loop import VirtualClock, run_virtual
@@ -99,9 +101,9 @@ def test_two_processes_share_one_window_and_are_not_refused() -> None:
 
 def test_pushes_go_first_and_the_rest_by_weight() -> None:
     async def story(_: Bench) -> None:
-        line = _Line()
+        line = Line()
         for priority in [Priority.VERIFY, Priority.BYTES, Priority.PULL] * 12 + [Priority.PUSH] * 2:
-            line.join(_Ticket(priority))
+            line.join(Ticket(priority))
         order = [line.next().priority for _ in range(len(line))]
         assert order[:2] == [Priority.PUSH] * 2
         assert [order[2:14].count(priority) for priority in Priority] == [0, 8, 3, 1]

@@ -231,7 +231,7 @@ class Governor:
             ask = Ask(self._holder, 1 if priority is Priority.PUSH else wanted + self._under_way, priority)
             reply = self._transact(lambda book: budget.grant(book, self._rules, ask, server_s))
             if isinstance(reply, Wait):
-                return self._clock.host_s(reply.again_s)
+                return reply.again_s - (self._clock.lower_s or 0.0)
             self._lease, self._unspent = reply, reply.count
         assert self._lease is not None
         self._unspent -= 1

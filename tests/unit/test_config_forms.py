@@ -14,7 +14,6 @@ from labelmirror.providers.forms import (
     parse_ping_url,
     parse_size,
     write_duration,
-    write_size,
 )
 
 
@@ -64,9 +63,7 @@ def test_what_is_written_reads_back_the_same(seed: int) -> None:
     print(f"seed {seed}")
     source = random.Random(seed)
     duration = timedelta(milliseconds=source.randrange(10 ** source.randrange(1, 11)))
-    size_bytes = source.randrange(1, 10 ** source.randrange(2, 14)) * source.choice([1, 2**10, 2**20])
     assert parse_duration(write_duration(duration)) == duration
-    assert parse_size(write_size(size_bytes)) == size_bytes
 
 
 @pytest.mark.parametrize(

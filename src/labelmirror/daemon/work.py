@@ -15,7 +15,7 @@ from labelmirror.model.events import Answered, Event
 from labelmirror.model.keys import DatasetRef, DocumentKey
 from labelmirror.model.report import MirrorReport
 from labelmirror.telemetry.reporter import Reporters
-from labelmirror.transport.pacer import RunBudget
+from labelmirror.transport.allowance import RunBudget
 
 
 async def cycle(shop: Workshop, name: str, stop: anyio.Event) -> MirrorReport:

@@ -162,7 +162,6 @@ class ChangeSignal(Enum):
 
     STRONG = "strong"
     WEAK = "weak"
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,14 +72,6 @@ def parse_size(text: str) -> int:
     return round(float(parts[1]) * factor)
 
 
-def write_size(size_bytes: int) -> str:
-    """The shortest form that `parse_size` reads back as the same number."""
-    for unit in reversed(_BYTES_BINARY):
-        if size_bytes and size_bytes % _BYTES_BINARY[unit] == 0:
-            return f"{size_bytes // _BYTES_BINARY[unit]}{unit}"
-    return str(size_bytes)
-
-
 _SHORTHANDS: Final = frozenset({"hourly", "daily", "weekly", "monthly", "quarterly", "semiannually", "yearly"})
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CALENDAR: Final = re.compile(

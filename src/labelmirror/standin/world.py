@@ -276,10 +276,6 @@ class World:
         chosen = annotation_id if annotation_id is not None else image.annotations[0]["id"]
         self._edit(image, chosen, lambda annotation: _shifted(annotation, by))
 
-    def rename_annotation(self, image: Image | str, annotation_id: str, name: str) -> None:
-        """Give one annotation another class."""
-        self._edit(self._resolve(image), annotation_id, lambda annotation: {**annotation, "name": name})
-
     def erase_annotation(self, image: Image | str, annotation_id: str) -> None:
         """Delete one annotation of an image."""
         image = self._resolve(image)

@@ -71,10 +71,6 @@ class StateDatabase:
             ids = dict(await self._ids())
         return SqliteMirrorState(self._database, ids[name])
 
-    async def remove_mirror(self, name: str) -> None:
-        """Forget a mirror. Its directory stays as it is."""
-        await self._database.write(lambda connection: connection.execute(SQL["remove_mirror"], (name,)))
-
     async def _ids(self) -> Sequence[tuple[str, int]]:
         return await self._database.read(lambda connection: connection.execute(SQL["mirror_ids"]).fetchall())
 

@@ -7,9 +7,6 @@ SELECT name, id FROM mirrors ORDER BY name;
 -- add_mirror: Begin a mirror, unless there is one of this name.
 INSERT INTO mirrors (name, facts) VALUES (?, ?) ON CONFLICT DO NOTHING;
 
--- remove_mirror: Forget a mirror with all that hangs on it.
-DELETE FROM mirrors WHERE name = ?;
-
 -- facts: The facts of a mirror.
 SELECT facts FROM mirrors WHERE id = ?;
 

@@ -11,11 +11,10 @@ A retry is another permit. Storage hosts need none; `concurrency.Gate` bounds ho
 """
 
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import anyio
 from aiolimiter import AsyncLimiter
@@ -28,14 +27,13 @@ from labelmirror.ports.clock import Clock
 from labelmirror.ports.ledger import Account
 from labelmirror.ports.reporter import Reporter
 from labelmirror.transport import budget
+from labelmirror.transport.allowance import Allowance, RunBudget
 from labelmirror.transport.budget import NOTHING_SEEN, Answer, Ask, Fate, Granted, ServerClock, Wait
 from labelmirror.transport.headers import read_headers
+from labelmirror.transport.line import WEIGHTS, Line, Ticket
 
 #: Requests per second to one API host, after as many at once: far above what a quota lasts for, far below a flood.
 SPIKE_PER_S = 200.0
-
-#: Turns of each priority in a round; pushes go before all rounds.
-_WEIGHTS: Final[Mapping[Priority, int]] = {Priority.PULL: 8, Priority.BYTES: 3, Priority.VERIFY: 1}
 
 _REPORT_AFTER = 16  # answers kept back from the ledger at most, while a lease lasts
 _PATIENCE_WINDOWS = 2
@@ -43,19 +41,6 @@ _PATIENCE_UNKNOWN_S = 7_200.0  # two hours: the window of an hour that is usual
 
 T = TypeVar("T")
 _DEFAULT_RULES = QuotaRules()
-
-
-@dataclass(frozen=True, slots=True)
-class RunBudget:
-    """What one run may spend on this server; None means no bound. `wait_max_s` bounds each single wait.
-
-    `for_pushes`: all its requests serve a push, go before others, and may spend the reserve.
-    """
-
-    requests: int | None = None
-    time_s: float | None = None
-    wait_max_s: float | None = None
-    for_pushes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,65 +87,6 @@ class Permit:
         self.fate = Fate.UNSENT
 
 
-@dataclass(slots=True, eq=False)
-class _Ticket:
-    priority: Priority
-    called: anyio.Event = field(default_factory=anyio.Event)
-    served: bool = False
-    trouble: Exception | None = None
-
-    @property
-    def settled(self) -> bool:
-        return self.served or self.trouble is not None
-
-
-class _Line:
-    """Who waits, in the order of service: pushes first, the others by deficit round-robin, each class in order."""
-
-    def __init__(self) -> None:
-        self._queues: dict[Priority, deque[_Ticket]] = {priority: deque() for priority in Priority}
-        self._turns = dict(_WEIGHTS)
-
-    def join(self, ticket: _Ticket) -> None:
-        self._queues[ticket.priority].append(ticket)
-
-    def leave(self, ticket: _Ticket) -> None:
-        queue = self._queues[ticket.priority]
-        if ticket in queue:
-            queue.remove(ticket)
-
-    def waiting(self, priority: Priority) -> int:
-        return len(self._queues[priority])
-
-    def __len__(self) -> int:
-        return sum(len(queue) for queue in self._queues.values())
-
-    def next(self) -> _Ticket:
-        """Take the next to be served; there must be one."""
-        if self._queues[Priority.PUSH]:
-            return self._queues[Priority.PUSH].popleft()
-        while True:
-            for priority in _WEIGHTS:
-                if self._queues[priority] and self._turns[priority] > 0:
-                    self._turns[priority] -= 1
-                    return self._queues[priority].popleft()
-            self._turns = dict(_WEIGHTS)
-
-    def drain(self, priorities: tuple[Priority, ...]) -> list[_Ticket]:
-        """Take all of some classes out of the line."""
-        taken = [ticket for priority in priorities for ticket in self._queues[priority]]
-        for priority in priorities:
-            self._queues[priority].clear()
-        return taken
-
-    def call_one(self) -> None:
-        """Wake one that waits, so that it may lead."""
-        for priority in Priority:
-            if self._queues[priority]:
-                self._queues[priority][0].called.set()
-                return
-
-
 class Pacer:
     """Decides when requests of this process to one server may be sent, together with all other processes.
 
@@ -188,7 +114,7 @@ class Pacer:
         self._holder = holder or uuid.uuid4().hex[:12]
         self._server = ServerClock()
         self._book = Book()
-        self._line = _Line()
+        self._line = Line()
         self._led = False
         self._news = anyio.Event()
         self._lease: Granted | None = None
@@ -199,13 +125,11 @@ class Pacer:
         self._limited = 0
         self._waited_s = 0.0
         self._waits: dict[WaitCause, int] = {}
-        self._run = RunBudget()
-        self._run_requests = 0
-        self._run_from_s = clock.monotonic_s()
+        self._allowance = Allowance(RunBudget(), clock, host)
 
     def start_run(self, run: RunBudget) -> None:
         """Begin to count against a run's budget; it holds until the next call."""
-        self._run, self._run_requests, self._run_from_s = run, 0, self._clock.monotonic_s()
+        self._allowance = Allowance(run, self._clock, self._host)
 
     @asynccontextmanager
     async def permit(self, priority: Priority) -> AsyncIterator[Permit]:
@@ -214,7 +138,7 @@ class Pacer:
         Raises Limited when the wait would be longer than two windows or than the run allows, BudgetSpent when the
         run's own budget of requests or time is used up.
         """
-        await self._turn(Priority.PUSH if self._run.for_pushes else priority)
+        await self._turn(Priority.PUSH if self._allowance.run.for_pushes else priority)
         permit = Permit(self, self._clock.now_s())
         try:
             try:
@@ -260,8 +184,8 @@ class Pacer:
 
     async def _turn(self, priority: Priority) -> None:
         """Wait to be served."""
-        self._spend_run_budget()
-        ticket = _Ticket(priority)
+        self._allowance.spend()
+        ticket = Ticket(priority)
         self._line.join(ticket)
         self._news.set()
         try:
@@ -281,13 +205,13 @@ class Pacer:
             if ticket.served:
                 self._under_way -= 1
                 self._pending.append(self._unused())
-            self._run_requests -= 1
+            self._allowance.give_back()
             raise
         if ticket.trouble is not None:
-            self._run_requests -= 1
+            self._allowance.give_back()
             raise ticket.trouble
 
-    async def _lead(self, ticket: _Ticket) -> None:
+    async def _lead(self, ticket: Ticket) -> None:
         """Serve the line until this ticket's turn has come."""
         while True:
             self._serve()
@@ -322,14 +246,14 @@ class Pacer:
         pushes = self._line.waiting(Priority.PUSH)
         # Of bulk work, those under way come back for more, most of them.
         want = pushes or len(self._line) + self._under_way
-        asked: tuple[Priority, ...] = (Priority.PUSH,) if pushes else tuple(_WEIGHTS)
+        asked: tuple[Priority, ...] = (Priority.PUSH,) if pushes else tuple(WEIGHTS)
         ask = Ask(self._holder, want, asked[0])
         return await self._transact(lambda book, now_s: budget.grant(book, self._rules, ask, now_s)), asked
 
     def _too_long(self, wait: Wait) -> Exception | None:
         """What to raise instead of waiting, if anything."""
         wait_s = wait.expected_s - self._server.now_s(self._clock.now_s())
-        left_s = self._run_left_s()
+        left_s = self._allowance.left_s()
         if left_s is not None and wait_s > left_s:
             return BudgetSpent(
                 f"{self._host}: more is allowed in {wait_s:.0f} s, and this run has {left_s:.0f} s left",
@@ -339,8 +263,8 @@ class Pacer:
         patience_s = _PATIENCE_UNKNOWN_S
         if window_s is not None:
             patience_s = _PATIENCE_WINDOWS * (window_s + budget.WHOLE_SECOND_S)
-        if self._run.wait_max_s is not None:
-            patience_s = min(patience_s, self._run.wait_max_s)
+        if self._allowance.run.wait_max_s is not None:
+            patience_s = min(patience_s, self._allowance.run.wait_max_s)
         if wait_s <= patience_s:
             return None
         return Limited(
@@ -376,7 +300,7 @@ class Pacer:
         self._under_way -= 1
         self._tell(Answered(self._host, permit.route, permit.fate.value, permit.seen.remaining))
         if permit.fate is Fate.UNSENT:
-            self._run_requests -= 1
+            self._allowance.give_back()
             self._pending.append(self._unused())
         else:
             self._requests += 1
@@ -433,24 +357,3 @@ class Pacer:
             self._book, result = await self._account.transact(change)
         self._server = self._server.joined(self._book.offset_s)
         return result
-
-    # --- the run's own budget ---
-
-    def _run_left_s(self) -> float | None:
-        if self._run.time_s is None:
-            return None
-        return self._run.time_s - (self._clock.monotonic_s() - self._run_from_s)
-
-    def _spend_run_budget(self) -> None:
-        left_s = self._run_left_s()
-        if left_s is not None and left_s <= 0:
-            raise BudgetSpent(
-                f"this run's {self._run.time_s:.0f} s are used up",
-                hint="Run again to continue: what is done is recorded.",
-            )
-        if self._run.requests is not None and self._run_requests >= self._run.requests:
-            raise BudgetSpent(
-                f"this run's {self._run.requests} requests to {self._host} are used up",
-                hint="Run again to continue: what is done is recorded.",
-            )
-        self._run_requests += 1

@@ -24,10 +24,6 @@ class ServerClock:
         """A time that the server's clock has surely reached when the host's shows `host_s`."""
         return host_s + (self.lower_s or 0.0)
 
-    def host_s(self, server_s: float) -> float:
-        """The inverse of `now_s`."""
-        return server_s - (self.lower_s or 0.0)
-
     def joined(self, lower_s: float | None) -> "ServerClock":
         """The clock with a bound that another process of this host found, unless that contradicts our own."""
         known_s = -math.inf if self.lower_s is None else self.lower_s
