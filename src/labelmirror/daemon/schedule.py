@@ -27,8 +27,8 @@ LOCKED: Final = Backoff(first_s=5.0, factor=1.5, longest_s=60.0)
 DOWN: Final = Backoff(first_s=15.0, factor=2.0, longest_s=900.0)
 #: A mirror whose cycle failed for another reason waits at least this long, however often it is due.
 FAILED: Final = Backoff(first_s=15.0, factor=2.0, longest_s=900.0)
-#: A cycle that has worked for so long since it listed its server makes way for an edit, but not again before the second time has passed: what it listed
-#: has to be listed anew.
+#: A cycle that has worked for so long since it listed its server makes way for an edit, but not again before the second
+#: time has passed: what it listed has to be listed anew.
 WAY_AFTER_S: Final = 30.0
 WAY_EVERY_S: Final = 600.0
 _SPREAD_SHARE: Final = 0.1
@@ -217,7 +217,8 @@ def _wishes(turn: Turn, health: Health, now_s: float) -> Sequence[tuple[float, S
 class Ended:
     """How a turn ended. `outcome` None: there was nothing to do, and no server was asked.
 
-    `made_way`: it was a cycle that ended for an edit's sake. `reached`: the server answered something. `more`: what was found needs a cycle.
+    `made_way`: it was a cycle that ended for an edit's sake. `reached`: the server answered something. `more`: what was
+    found needs a cycle.
     """
 
     start: Start

@@ -5,6 +5,7 @@ sides again and the same table says what is left.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 
@@ -16,12 +17,10 @@ from labelmirror.engine.pull import pull_documents, report_documents, report_inv
 from labelmirror.engine.push import Pushing, may_be_saved
 from labelmirror.engine.retire import retire
 from labelmirror.engine.rows import document_pages, image_pages
-from labelmirror.engine.runs import new_run, outcome_of, record_troubles, run_error, stoppable
+from labelmirror.engine.runs import carry_out, new_run, record_troubles, run_error
 from labelmirror.engine.summary import write_summary
 from labelmirror.engine.transfer import pull_images
-from labelmirror.errors import (
-    LabelmirrorError,
-)
+from labelmirror.errors import LabelmirrorError
 from labelmirror.model.actions import Agreed, ImageAction
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Consent, Directions, MirrorPolicy
@@ -60,25 +59,11 @@ class CycleOptions:
 
 async def sync(mirror: Mirror, options: CycleOptions) -> MirrorReport:
     """Bring one mirror in step. Trouble is in the report, never raised, except for programming errors."""
-    started_s = mirror.clock.monotonic_s()
-    before = mirror.provider.traffic()
-    run = new_run(mirror)
-    report = MirrorReport(mirror.name, run.id)
-    try:
-        async with stoppable(run, options.stop):
-            await _sync(run, report, options)
-    except (LabelmirrorError, ExceptionGroup) as error:
-        report.error = run_error(error)
-    report.troubles = run.troubles
-    report.traffic = mirror.provider.traffic().since(before)
-    report.duration_s = mirror.clock.monotonic_s() - started_s
-    report.outcome = outcome_of(report)
-    return report
+    return await carry_out(mirror, partial(_sync, options), options.stop)
 
 
-async def _sync(run: Run, report: MirrorReport, options: CycleOptions) -> None:
+async def _sync(options: CycleOptions, run: Run, report: MirrorReport) -> None:
     mirror = run.mirror
-    await check_marker(mirror)
     await mirror.tree.drop_leftovers()
     seen = await look(
         run,

@@ -9,22 +9,18 @@ from dataclasses import dataclass
 
 import anyio
 
-from labelmirror.engine.compare import lay_out_held
 from labelmirror.engine.cycle import with_window
 from labelmirror.engine.look import known_dataset
-from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import LocalMirror, Mirror, Run
 from labelmirror.engine.push import Pushing
 from labelmirror.engine.rows import document_pages
-from labelmirror.engine.runs import new_run, outcome_of, run_error, stoppable
+from labelmirror.engine.runs import carry_out, record_troubles
 from labelmirror.engine.scan import with_present_files
 from labelmirror.engine.settle import settle_open_saves
-from labelmirror.errors import LabelmirrorError
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import Consent
 from labelmirror.model.report import MirrorReport
 from labelmirror.model.rows import DocumentRow
-from labelmirror.model.trouble import Held
 from labelmirror.planning.classify import Outcome
 from labelmirror.planning.guard import Tally, check
 from labelmirror.planning.plan import Look, plan_document, plan_edit
@@ -42,7 +38,8 @@ async def find_edits(mirror: LocalMirror, paths: Collection[str] | None, *, now_
     """Look for edits in these files, relative to the mirror; None: in all. Needs neither lock nor server, writes nothing.
 
     A file that this program wrote holds what is on record, and is no edit. What the last run failed on or held is none
-    either, until it is touched again; and of all files only those count that no run has seen as they are. A file written less than `settle_s` before `now_s` (wall clock) may be half done.
+    either, until it is touched again; and of all files only those count that no run has seen as they are. A file written
+    less than `settle_s` before `now_s` (wall clock) may be half done.
     """
     told = {(trouble.id, trouble.set) for trouble in await mirror.state.troubles()}
     edited: list[DocumentKey] = []
@@ -72,22 +69,13 @@ async def push_edits(
 
     Trouble is in the report, never raised, except for programming errors.
     """
-    started_s = mirror.clock.monotonic_s()
-    before = mirror.provider.traffic()
-    run = new_run(mirror)
-    report = MirrorReport(mirror.name, run.id)
     left = frozenset(keys)
-    try:
-        async with stoppable(run, stop):
-            await check_marker(mirror)
-            left = await _push(run, report, left)
-    except (LabelmirrorError, ExceptionGroup) as error:
-        report.error = run_error(error)
-    report.troubles = run.troubles
-    report.traffic = mirror.provider.traffic().since(before)
-    report.duration_s = mirror.clock.monotonic_s() - started_s
-    report.outcome = outcome_of(report)
-    return report, left
+
+    async def push(run: Run, report: MirrorReport) -> None:
+        nonlocal left
+        left = await _push(run, report, left)
+
+    return await carry_out(mirror, push, stop), left
 
 
 async def _push(run: Run, report: MirrorReport, keys: frozenset[DocumentKey]) -> frozenset[DocumentKey]:
@@ -133,8 +121,6 @@ async def _record_local(run: Run, keys: frozenset[DocumentKey]) -> None:
 
 async def _record_troubles(run: Run, about: Collection[DocumentKey]) -> None:
     """Put what was met on record, in the place of what the last run met with these documents."""
-    state = run.mirror.state
-    left = [trouble for trouble in await state.troubles() if DocumentKey(trouble.id, trouble.set) not in about]
-    troubles = [*left, *run.troubles]
-    await state.set_troubles(troubles)
-    await lay_out_held(run.mirror, [trouble for trouble in troubles if isinstance(trouble, Held)])
+    known = await run.mirror.state.troubles()
+    left = [trouble for trouble in known if DocumentKey(trouble.id, trouble.set) not in about]
+    await record_troubles(run.mirror, [*left, *run.troubles])

@@ -1,6 +1,6 @@
 """A person's word on single documents: take one side of a held one, undo a save. Both go through the save protocol."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 
@@ -8,11 +8,10 @@ import anyio
 
 from labelmirror.engine.cycle import with_window
 from labelmirror.engine.look import look
-from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import Mirror, Run
 from labelmirror.engine.push import Pushing, Wish
-from labelmirror.engine.runs import new_run, outcome_of, record_troubles, run_error, stoppable
-from labelmirror.errors import LabelmirrorError, UndoClash, UsageError, command_line
+from labelmirror.engine.runs import carry_out, record_troubles
+from labelmirror.errors import UndoClash, UsageError, command_line
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.report import MirrorReport
 from labelmirror.model.saving import SaveRecord, WishKind
@@ -26,7 +25,7 @@ async def take(mirror: Mirror, key: DocumentKey, kind: WishKind, stop: anyio.Eve
     UsageError when nothing is to be decided, and when there is no such version.
     """
     await _check_open(mirror, key, kind)
-    return await granting(mirror, partial(_grant, {key: Wish(kind)}), stop)
+    return await carry_out(mirror, partial(_grant, {key: Wish(kind)}), stop)
 
 
 async def _check_open(mirror: Mirror, key: DocumentKey, kind: WishKind) -> None:
@@ -59,28 +58,7 @@ async def undo(mirror: Mirror, saves: Sequence[SaveRecord], stop: anyio.Event | 
             raise UsageError(f"save {save.id} changed nothing on the server (it is {save.outcome.value})")
         newest = wishes.get(save.key)
         wishes[save.key] = Wish(WishKind.UNDO, save.before, newest.body if newest is not None else save.body)
-    return await granting(mirror, partial(_grant, wishes), stop)
-
-
-async def granting(
-    mirror: Mirror, grant: Callable[[Run, MirrorReport], Awaitable[None]], stop: anyio.Event | None
-) -> MirrorReport:
-    """A run that does a person's will on documents. Trouble is in the report."""
-    started_s = mirror.clock.monotonic_s()
-    before = mirror.provider.traffic()
-    run = new_run(mirror)
-    report = MirrorReport(mirror.name, run.id)
-    try:
-        async with stoppable(run, stop):
-            await check_marker(mirror)
-            await grant(run, report)
-    except (LabelmirrorError, ExceptionGroup) as error:
-        report.error = run_error(error)
-    report.troubles = run.troubles
-    report.traffic = mirror.provider.traffic().since(before)
-    report.duration_s = mirror.clock.monotonic_s() - started_s
-    report.outcome = outcome_of(report)
-    return report
+    return await carry_out(mirror, partial(_grant, wishes), stop)
 
 
 async def _grant(wishes: Mapping[DocumentKey, Wish], run: Run, report: MirrorReport) -> None:

@@ -15,9 +15,9 @@ from labelmirror.engine.look import Seen, look
 from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import Mirror, Run, image_path
 from labelmirror.engine.push import Pushing, Wish
-from labelmirror.engine.resolve import conclude, granting
+from labelmirror.engine.resolve import conclude
 from labelmirror.engine.rows import image_pages
-from labelmirror.engine.runs import new_run, run_error
+from labelmirror.engine.runs import carry_out, new_run, run_error
 from labelmirror.errors import InvalidDocument, LabelmirrorError, SnapshotDamaged, UsageError, command_line
 from labelmirror.model.actions import PlanItem
 from labelmirror.model.document import ContentId, render
@@ -63,7 +63,7 @@ async def restore_to_server(
     mirror: Mirror, store: SnapshotStore, snapshot: Snapshot, options: RestoreOptions
 ) -> MirrorReport:
     """Restore. Trouble is in the report; `documents.pushed` counts what was brought back."""
-    return await granting(mirror, partial(_restore, store, snapshot, options), options.stop)
+    return await carry_out(mirror, partial(_restore, store, snapshot, options), options.stop)
 
 
 async def _restore(

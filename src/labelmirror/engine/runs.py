@@ -1,12 +1,13 @@
-"""How runs begin and end: their names, requests to stop, and what an end is called."""
+"""How runs begin and end: the directory is looked at first, a request to stop is heard, and trouble is in the report."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import anyio
 
 from labelmirror.engine.compare import lay_out_held
+from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import Mirror, Run
 from labelmirror.errors import (
     BudgetSpent,
@@ -29,6 +30,29 @@ GRACE_S = 5.0
 def new_run(mirror: Mirror) -> Run:
     """A run that begins now; its id is the UTC time, by which old versions are aged."""
     return Run(datetime.fromtimestamp(mirror.clock.now_s(), UTC).strftime("%Y%m%dT%H%M%S.%fZ"), mirror)
+
+
+async def carry_out(
+    mirror: Mirror, work: Callable[[Run, MirrorReport], Awaitable[None]], stop: anyio.Event | None
+) -> MirrorReport:
+    """A run that does this work, until it is done or `stop` is set. Trouble is in the report, never raised, except for
+    programming errors.
+    """
+    started_s = mirror.clock.monotonic_s()
+    before = mirror.provider.traffic()
+    run = new_run(mirror)
+    report = MirrorReport(mirror.name, run.id)
+    try:
+        async with _stoppable(run, stop):
+            await check_marker(mirror)
+            await work(run, report)
+    except (LabelmirrorError, ExceptionGroup) as error:
+        report.error = run_error(error)
+    report.troubles = run.troubles
+    report.traffic = mirror.provider.traffic().since(before)
+    report.duration_s = mirror.clock.monotonic_s() - started_s
+    report.outcome = outcome_of(report)
+    return report
 
 
 def run_error(error: LabelmirrorError | ExceptionGroup[Exception]) -> RunError:
@@ -75,7 +99,7 @@ async def record_troubles(mirror: Mirror, troubles: Sequence[Trouble]) -> None:
 
 
 @asynccontextmanager
-async def stoppable(run: Run, stop: anyio.Event | None) -> AsyncIterator[None]:
+async def _stoppable(run: Run, stop: anyio.Event | None) -> AsyncIterator[None]:
     """Work that ends when `stop` is set: after GRACE_S even if it waits for something. Raises Stopped then."""
     if stop is None:
         yield

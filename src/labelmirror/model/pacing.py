@@ -118,9 +118,9 @@ class Book:
     """Everything that the processes sharing one key know together about its window.
 
     `span_s` and `span_before_s` are the longest times to a reset seen in this and the previous window: the longer one
-    is the best guess of the window's length, unless `stated_s` gives it; `length` says how good. `low` and `low_before` are the smallest
-    Remaining of two successive turns of answers; `turn_s` began the younger one. `fresh_s`: an answer to a request sent
-    since then replaces both, because nothing was under way. `seen_s` is when the last answer came.
+    is the best guess of the window's length, unless `stated_s` gives it; `length` says how good. `low` and `low_before`
+    are the smallest Remaining of two successive turns of answers; `turn_s` began the younger one. `fresh_s`: an answer to
+    a request sent since then replaces both, because nothing was under way. `seen_s` is when the last answer came.
 
     `own` holds our answered requests as (latest time of the slice, count), oldest first; `own_here` counts those of
     this fixed window.

@@ -34,7 +34,10 @@ async def read_singly(
     wanted: AsyncIterator[WantedDocument],
     connections: int,
 ) -> AsyncGenerator[Reading, None]:
-    """What `read` makes of these documents, in their order; None is left out. Raises Unavailable where none of many got through."""
+    """What `read` makes of these documents, in their order, without those of which it makes nothing.
+
+    Raises Unavailable where none of many got through.
+    """
     async for documents in sliced(wanted, SLICE_PER_CONNECTION * connections):
         readings = [item for item in await in_parallel(read, documents, connections) if item is not None]
         failed = [item.problem for item in readings if item.problem and item.problem.code == Unavailable.code]

@@ -30,12 +30,11 @@ class Role(StrEnum):
 class StandinOptions:
     """One stand-in server and its sample world.
 
-    Without `sample` the server holds nothing at first. `port` 0 takes any free port. `limit` is requests per `window_s` and key; None: the server announces no limit.
-    A link to the storage host works for `link_lifetime_s`. An export is ready `export_build_s` after its creation
-    and after `export_polls` questions about it; with `export_empty`, images without annotations have a member in it.
-    `page_cap` and `batch_cap` bound what one listing page and one batch
-    answer hold. Every `unannotated_every`-th image has no annotations (0: all have some). `latency_s` passes before
-    every answer. A fault that hangs or drips lasts `hang_s` at most; an oversized answer has `oversized_bytes`.
+    Without `sample` the server holds nothing at first. `port` 0 takes any free port. `limit` is requests per `window_s` and
+    key; None: the server announces no limit. A link to the storage host works for `link_lifetime_s`. An export is ready
+    `export_build_s` after its creation and after `export_polls` questions about it; with `export_empty`, images without
+    annotations have a member in it. `page_cap` and `batch_cap` bound what one listing page and one batch answer hold.
+    Every `unannotated_every`-th image has no annotations (0: all have some). `latency_s` passes before every answer. A fault that hangs or drips lasts `hang_s` at most; an oversized answer has `oversized_bytes`.
     The clock of the server is `clock_offset_s` ahead of this machine's.
     """
 

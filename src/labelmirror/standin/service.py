@@ -92,7 +92,8 @@ class Service:
     """A kind of server, ready to be served.
 
     `world` is whatever this kind holds, `colleague` who else works on it, `begin` makes a dataset and gives what fills it.
-    `files` is what its storage host serves, `login` how people get in where they need more than a key. Idle connections are closed after `keep_alive_s`. `close` ends what runs beside the server.
+    `files` is what its storage host serves, `login` how people get in where they need more than a key. Idle connections
+    are closed after `keep_alive_s`. `close` ends what runs beside the server.
     """
 
     world: object

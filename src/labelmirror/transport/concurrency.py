@@ -3,9 +3,9 @@
 The controller is pure: it compares the median latency of a short stretch with the best median of late; while answers
 are quick the limit grows by a little each stretch, when they queue it shrinks in proportion, and an error cuts it at
 most once a second. At first, until there is a sign of either, it doubles with every few answers: a run over thousands
-of files would else be half over before it is up to speed. The idea is Netflix's gradient limiter; the tolerance lets a server be half again as slow as at its
-best. The breaker is the client-side throttling of Google's SRE book: it refuses locally once a server accepts less
-than half of what it is sent. The gate is the only part that waits.
+of files would else be half over before it is up to speed. The idea is Netflix's gradient limiter; the tolerance lets a
+server be half again as slow as at its best. The breaker is the client-side throttling of Google's SRE book: it refuses
+locally once a server accepts less than half of what it is sent. The gate is the only part that waits.
 """
 
 import random

@@ -1,6 +1,7 @@
 """Pictograph's JSON in Pictograph's words. Unknown fields are ignored here; what is demanded must have its type.
 
-Hints are not demanded: one row with an odd number must not hide all others, so an unreadable hint is none. Names that changed between the generations of the server are aliases of one field, the newest name first.
+Hints are not demanded: one row with an odd number must not hide all others, so an unreadable hint is none. Names that
+changed between the generations of the server are aliases of one field, the newest name first.
 """
 
 from typing import Annotated
