@@ -113,8 +113,10 @@ def go(seen: dict[str, Any]) -> None:
     seen["sync"] = show("labelmirror-sync@street", "Result", "ExecMainStatus")
     call("systemctl", "start", "labelmirror-backup")
     seen["backup"] = show("labelmirror-backup", "Result", "ExecMainStatus")
+    call("systemctl", "start", "labelmirror-drill@street")
+    seen["drill"] = show("labelmirror-drill@street", "Result", "ExecMainStatus")
     seen["snapshots"] = len(steer("snapshots")["snapshots"])
-    for timer in ("labelmirror-sync@street.timer", "labelmirror-backup.timer"):
+    for timer in ("labelmirror-sync@street.timer", "labelmirror-backup.timer", "labelmirror-drill@street.timer"):
         call("systemctl", "start", timer)
         seen[timer] = show(timer, "ActiveState", "Persistent")
 

@@ -117,9 +117,9 @@ def test_a_reload_leaves_it_running_and_a_stop_ends_it_well(
 
 
 def test_the_one_shot_units_do_their_work_and_the_timers_wait(seen: dict[str, Any]) -> None:
-    assert seen["sync"] == seen["backup"] == {"Result": "success", "ExecMainStatus": "0"}
+    assert seen["sync"] == seen["backup"] == seen["drill"] == {"Result": "success", "ExecMainStatus": "0"}
     assert seen["snapshots"] == 1
-    for timer in ("labelmirror-sync@street.timer", "labelmirror-backup.timer"):
+    for timer in ("labelmirror-sync@street.timer", "labelmirror-backup.timer", "labelmirror-drill@street.timer"):
         assert seen[timer] == {"ActiveState": "active", "Persistent": "yes"}
 
 

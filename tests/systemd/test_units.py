@@ -28,6 +28,8 @@ def test_the_units_are_those_that_are_documented() -> None:
     assert sorted(path.name for path in UNITS.iterdir()) == [
         "labelmirror-backup.service",
         "labelmirror-backup.timer",
+        "labelmirror-drill@.service",
+        "labelmirror-drill@.timer",
         "labelmirror-sync@.service",
         "labelmirror-sync@.timer",
         "labelmirror.service",
@@ -47,7 +49,10 @@ def test_systemd_has_nothing_to_complain_of(tmp_path: Path) -> None:
     assert ours == []
 
 
-@pytest.mark.parametrize("name", ["labelmirror.service", "labelmirror-sync@.service", "labelmirror-backup.service"])
+@pytest.mark.parametrize(
+    "name",
+    ["labelmirror.service", "labelmirror-sync@.service", "labelmirror-backup.service", "labelmirror-drill@.service"],
+)
 def test_a_service_may_do_little(name: str, record_property: Callable[[str, object], None]) -> None:
     said = analyze("security", "--offline=true", "--no-pager", str(UNITS / name))
     match = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
@@ -57,7 +62,7 @@ def test_a_service_may_do_little(name: str, record_property: Callable[[str, obje
     assert "RequiresMountsFor=/srv/labelmirror\n" in (UNITS / name).read_text()
 
 
-@pytest.mark.parametrize("calendar", ["*:0/15", "*-*-* 02:30"])
+@pytest.mark.parametrize("calendar", ["*:0/15", "*-*-* 02:30", "Sun *-*-* 04:30"])
 def test_the_timers_come_again(calendar: str) -> None:
     assert any(f"OnCalendar={calendar}" in unit.read_text() for unit in UNITS.glob("*.timer"))
     assert "Next elapse" in analyze("calendar", calendar)
