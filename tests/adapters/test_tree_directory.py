@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from contracts.tree import RUN, A, B, C, TreeContract, pages, put, walked
-from labelmirror.errors import DiskError, MarkerMismatch
+from labelmirror.errors import DiskError, MarkerMismatch, Unreadable
 from labelmirror.ports.tree import Marker, Placement, PlaceOutcome, WorkingTree
 from labelmirror.tree import files as batches
 from labelmirror.tree.directory import DirectoryTree
@@ -153,6 +153,26 @@ async def test_a_pipe_is_no_file_and_nobody_waits_for_it(tree: WorkingTree, root
     assert await tree.stat_many([C]) == [None]
     assert await tree.read(C, limit_bytes=9) is None
     assert await walked(tree) == []
+
+
+async def test_a_file_that_may_not_be_read_is_named_and_a_folder_too(
+    tree: WorkingTree, person: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person.edit("annotations/a/x.json", b"{}")
+    opened = os.open
+
+    def refuse(path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if str(path) == refused:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return opened(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", refuse)
+    refused = "x.json"
+    with pytest.raises(Unreadable, match=r"^annotations/a/x\.json: Permission denied$"):
+        await tree.read("annotations/a/x.json", limit_bytes=100)
+    refused = "a"
+    with pytest.raises(DiskError, match=r": a: Permission denied$"):
+        await tree.stat_many(["annotations/a/x.json"])
 
 
 async def test_names_of_255_bytes_and_deep_folders_work(tree: WorkingTree, person: Owner) -> None:
