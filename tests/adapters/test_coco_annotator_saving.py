@@ -230,6 +230,23 @@ async def test_what_somebody_saves_while_additions_are_created_is_not_overwritte
         assert STORE not in made.asked
 
 
+async def test_an_image_that_somebody_opens_while_additions_are_created_is_left_to_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with scene() as made:
+        before = await made.read()
+        create = made.world.create
+
+        def meanwhile(*arguments: Any, **content: Any) -> Annotation:
+            made.image.annotating = ["bob"]
+            return create(*arguments, **content)
+
+        monkeypatch.setattr(made.world, "create", meanwhile)
+        assert (await made.send(before, edit(made.document(before)))).answer is SaveAnswer.OVERTAKEN
+        assert (await made.read()).digest == before.digest
+        assert STORE not in made.asked
+
+
 async def test_an_image_that_is_gone_is_told_as_gone() -> None:
     async with scene() as made:
         before = await made.read()

@@ -4,7 +4,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -359,6 +359,16 @@ async def test_half_a_save_that_nobody_finishes_is_what_the_server_holds_after_a
         reading = await at.read(wanted)
         assert [item["name"] for item in items(at.parsed(reading))] == ["N 1", "N 2"]
         assert clock.slept_s
+
+
+async def test_objects_stand_in_their_own_order_and_not_in_that_of_their_names() -> None:
+    async with harbour() as at:
+        wanted = at.wanted("boxes")
+        drawn = [replace(sketch, name=f"OBJ {number}") for number, sketch in enumerate(sketches(12), 1)]
+        at.world.save(at.chosen("boxes"), at.image(wanted), drawn)
+        held = at.parsed(await at.read(wanted))
+        assert [item["position_number"] for item in items(held)] == list(range(1, 13))
+        assert not (await at.provider.capabilities()).atomic_saves
 
 
 async def test_an_object_that_hides_behind_another_leaves_its_classes_to_it() -> None:

@@ -27,6 +27,12 @@ def test_two_decimals_survive_the_way_through_a_compound_path(size: tuple[int, i
         assert segmentation_of(compound_path(rings, *size), *size) == rings
 
 
+def test_a_compound_path_has_the_shape_that_the_editor_loads() -> None:
+    segments = [[-40.0, -30.0], [0.0, -30.0], [0.0, 0.0], [-40.0, 0.0]]
+    path = ["Path", {"applyMatrix": True, "segments": segments, "closed": True}]
+    assert compound_path([SQUARE], 100, 80) == ["CompoundPath", {"applyMatrix": True, "children": [path]}]
+
+
 def test_no_polygons_are_a_path_that_clears() -> None:
     assert compound_path([], 10, 10) == NOTHING
     assert segmentation_of(NOTHING, 10, 10) == []
