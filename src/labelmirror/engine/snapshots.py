@@ -55,7 +55,8 @@ def unusable_snapshot(snapshot: str, why: str) -> SnapshotDamaged:
     """The error for a manifest that cannot be used."""
     return SnapshotDamaged(
         f"snapshot {snapshot[:8]} {why}",
-        hint=f"Put snapshots/{snapshot}.json back from a copy of the store, or remove it to give that snapshot up.",
+        hint=f"Put snapshots/{snapshot}.json back from a copy of the store, or remove it to give that snapshot up. One that was "
+        "copied here alone is read where it came from: let [backup] path name that store.",
     )
 
 

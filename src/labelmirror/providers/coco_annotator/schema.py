@@ -147,9 +147,9 @@ def _annotation(annotation: JsonObject, path: Path, about: _Dataset) -> Iterator
     elif _UNSTORABLE.search(color or ""):
         yield Problem((*path, "color"), "this text has a letter that cannot be stored", 'Write it as "#ff8800".')
     yield from _metadata(annotation.get("metadata"), (*path, "metadata"))
-    for key in annotation:
+    for key in (key for key in annotation if key not in FIELDS):
         near = difflib.get_close_matches(key, FIELDS, n=1, cutoff=0.8)
-        if key not in FIELDS and near and near[0] not in {*annotation, "category_id"}:
+        if near and near[0] not in {*annotation, "category_id"}:
             yield Problem((*path, key), f"an annotation has no key {shown(key)}", f'Is "{near[0]}" meant?')
     if id_of(annotation) is None:
         yield from _addition(annotation, path)
