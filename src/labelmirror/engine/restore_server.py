@@ -1,6 +1,6 @@
 """Bring a snapshot's documents back on the server: read what is there, ask the guards, and push what differs.
 
-Every document goes through the save protocol (see `push.py`), so it is read again before its save, journaled, read back,
+Every document goes through the save protocol (see `saving.py`), so it is read again before its save, journaled, read back,
 and can be undone. Images are never created anew: a document whose image is gone is reported.
 """
 
