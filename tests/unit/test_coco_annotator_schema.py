@@ -91,6 +91,16 @@ def test_what_cannot_is_told_with_its_place(bad: dict[str, Any], place: str | No
     assert places(annotation(9), bad) == ([] if place is None else [f"annotations/1/{place}"])
 
 
+def test_what_is_too_large_for_the_servers_database_is_told_before_any_of_it_is_sent() -> None:
+    assert places(annotation(segmentation=[[1.5, 2, 7] * 50_000, [1.5, 2] * 75_000])) == []
+    assert places(annotation(segmentation=[[1.5, 2, 7] * 50_000, [1.5, 2] * 75_001])) == ["annotations/0/segmentation"]
+    for levels, found in ((50, []), (51, ["annotations/0/metadata"])):
+        nested: Any = 1
+        for level in range(levels):
+            nested = [nested] if level % 2 and level < levels - 1 else {"in": nested}
+        assert places(annotation(metadata=nested)) == found
+
+
 def test_a_key_that_is_nearly_one_is_told() -> None:
     bare = {key: value for key, value in annotation().items() if key != "segmentation"}
     assert places({**bare, "segmentaton": []}) == ["annotations/0/segmentaton"]

@@ -31,6 +31,10 @@ _INT_MAX = 2**63
 #: Pixels. The server walks along every outline to compute its area: 10**8 of them keep it from everybody else for seconds
 #: and take gigabytes, some more end it.
 _COORDINATE_MAX = 1e6
+#: Numbers in the polygons of one annotation: with the editor's path, the server's database has 16 MiB for them.
+_NUMBERS_MAX = 300_000
+#: Levels of metadata: the server's database takes 100 in all, and no answer of more than 64 is read here.
+_LEVELS_MAX = 50
 #: JSON can spell these, and the server's database cannot hold them.
 _UNSTORABLE = re.compile("[\ud800-\udfff]")
 _UNSTORABLE_KEY = re.compile("^\\$|[\0\ud800-\udfff]")
@@ -206,6 +210,9 @@ def _segmentation(annotation: JsonObject, path: Path, about: _Dataset) -> Iterat
             place, "the segmentation is a flat list of numbers", "A list of polygons is expected: [[x1, y1, …]]."
         )
         return
+    if sum(len(_items(ring)) for ring in value) > _NUMBERS_MAX:
+        yield Problem(place, "the server cannot store so many points", f"At most {_NUMBERS_MAX // 2:,} are expected.")
+        return
     for index, ring in enumerate(value):
         yield from _ring(ring, (*place, index), about)
 
@@ -290,6 +297,9 @@ def _metadata(value: JsonValue, path: Path) -> Iterator[Problem]:
     pending: list[tuple[Path, JsonValue]] = [(path, value)]
     while pending:
         place, item = pending.pop()
+        if isinstance(item, Mapping | list) and len(place) - len(path) >= _LEVELS_MAX:
+            yield Problem(path, "the metadata are nested too deeply", f"At most {_LEVELS_MAX} levels are expected.")
+            return
         if isinstance(item, Mapping):
             if "_id" in item:
                 yield Problem((*place, "_id"), 'the server returns the key "_id" as "id"', "Give it another name.")
