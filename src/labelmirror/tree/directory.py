@@ -206,7 +206,10 @@ def _read(folders: Folders, path: str, limit_bytes: int) -> tuple[bytes, FileSta
         return None
     with disk_errors(path), os.fdopen(opened, "rb") as file:
         found = file_stat(os.fstat(opened))
-        data = file.read(limit_bytes + 1) if found.size_bytes <= limit_bytes else b""
+        # Room for what was announced, and only for a file that grew meanwhile room for what is allowed.
+        data = file.read(found.size_bytes + 1) if found.size_bytes <= limit_bytes else b""
+        if len(data) > found.size_bytes:
+            data += file.read(limit_bytes + 1 - len(data))
     if found.size_bytes > limit_bytes or len(data) > limit_bytes:
         raise TooLarge(f"{path}: {found.size_bytes} bytes are more than the {limit_bytes} that are looked into")
     return data, found
