@@ -48,8 +48,6 @@ from labelmirror.transport.retry import Backoff
 MEMORY = "version"
 #: The server closes a connection that was idle for 2 s; what is sent on it then is lost, and may not be sent again.
 KEEPALIVE_S = 1.0
-#: So it says that something is gone, in JSON. As a page it is a proxy's, and says nothing of the kind.
-UNSURE = frozenset({400})
 #: All annotations are written before the first byte of their answer is sent, and a worker that takes 180 s is killed.
 PATIENCE = Timeouts(idle_s=200.0)
 
@@ -227,9 +225,7 @@ async def build(
         raise ConfigError("a user name cannot hold a colon", hint="HTTP Basic ends the name there.")
     caps = settings.caps
     login = base64.b64encode(f"{settings.user}:{password.reveal()}".encode()).decode()
-    sessions = http_settings(
-        settings, {"Authorization": f"Basic {login}"}, unsure=UNSURE, timeouts=timeouts, backoff=backoff
-    )
+    sessions = http_settings(settings, {"Authorization": f"Basic {login}"}, timeouts=timeouts, backoff=backoff)
     sessions = replace(sessions, has_quota=False, keepalive_s=KEEPALIVE_S)
     async with open_http(sessions, pacer=pacer, gate=gate, clock=clock, draw=draw) as http:
         provider = CocoAnnotatorProvider(

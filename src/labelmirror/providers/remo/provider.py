@@ -30,7 +30,7 @@ from labelmirror.providers.remo.format import RemoFormat
 from labelmirror.providers.remo.images import RemoImages
 from labelmirror.providers.remo.reading import Reads
 from labelmirror.providers.remo.saving import Saves
-from labelmirror.providers.remo.session import COOKIE, PAGE, UNSURE, Session
+from labelmirror.providers.remo.session import COOKIE, PAGE, Session
 from labelmirror.providers.remo.settings import RemoSettings
 from labelmirror.providers.secrets import Secret
 from labelmirror.transport.concurrency import Gate
@@ -179,7 +179,7 @@ async def build(
 ) -> AsyncIterator[RemoProvider]:
     """Open a provider. `draw` gives uniform numbers in [0, 1). Nothing is sent before it is asked something."""
     caps = settings.caps
-    sessions = http_settings(settings, COOKIE, unsure=UNSURE, timeouts=timeouts, backoff=backoff)
+    sessions = http_settings(settings, COOKIE, timeouts=timeouts, backoff=backoff)
     sessions = replace(sessions, has_quota=False)
     async with open_http(sessions, pacer=pacer, gate=gate, clock=clock, draw=draw) as http:
         session = Session(http.api, memory, user=settings.user, password=password, pages_max=caps.pages)

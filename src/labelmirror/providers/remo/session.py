@@ -21,8 +21,6 @@ from labelmirror.providers.secrets import Secret
 from labelmirror.transport.api import Api
 
 COOKIE: Final[Mapping[str, str]] = {"Cookie": "sessionid=none"}
-#: The one status that the server answers with a page when it lost its way between sessions.
-UNSURE: Final = frozenset({400})
 #: Under this name the provider remembers the version of the server, which proves that it is one.
 MEMORY: Final = "version"
 #: A login changes nothing, so one whose answer is lost is sent again.
