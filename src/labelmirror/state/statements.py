@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
@@ -22,8 +23,9 @@ def sides_of(keys: str) -> str:
     return f"WITH keys AS ({SQL[keys]}) {SQL['sides']}"
 
 
+@cache
 def migrations() -> Sequence[str]:
     """Scripts that each lead from one version of the schema to the next, the first from an empty database."""
     folder = files("labelmirror.state") / "migrations"
     scripts = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    return [script.read_text("utf-8") for script in scripts]
+    return tuple(script.read_text("utf-8") for script in scripts)
