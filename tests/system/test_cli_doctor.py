@@ -23,6 +23,7 @@ async def test_all_is_well_and_everything_was_looked_at(tmp_path: Path) -> None:
         "config",
         "state",
         "ledger",
+        "daemon",
         "mirror.harbour.directory",
         "mirror.harbour.marker",
         "mirror.harbour.lock",

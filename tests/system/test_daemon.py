@@ -282,6 +282,9 @@ async def test_a_server_that_fails_is_asked_with_a_single_request_until_it_is_we
                 ]
             )
             here.standin.faults.clear()
+            checks = {check["name"]: check for check in (await here.json("doctor", exit_code=1))["checks"]}
+            assert f"process {running.process.pid}" in checks["daemon"]["detail"]
+            assert [name for name, check in checks.items() if not check["ok"]] == ["mirror.harbour.cycle"]
             cycles = len(running.log("cycle.finished"))
             await here.json("sync-now")
             await running.until(lambda: running.log("cycle.finished")[cycles:], "the cycle that was asked for")

@@ -10,17 +10,23 @@ from typing import Final
 from anyio import to_thread
 
 from labelmirror.app import Connection, Workshop, connect, open_local_mirror, try_lock, try_state
+from labelmirror.cli.shapes import time_text
 from labelmirror.cli.telling import size
 from labelmirror.config import Config, DatasetSettings
+from labelmirror.daemon.control import NoDaemon, Unanswered, ask
 from labelmirror.engine.marker import check_marker
 from labelmirror.errors import DiskError, KeyRefused, LabelmirrorError, Locked, RoleRefused, Unavailable
 from labelmirror.model.keys import DatasetRef
 from labelmirror.model.remote import Capabilities, Quota
+from labelmirror.model.report import MirrorOutcome
 
 #: With less room than this on its disk, a mirror is as good as full.
 ROOM_MIN_BYTES: Final = 64 * 2**20
 #: Signed links and rate windows are understood by the server's clock; a host this far off is worth a word.
 CLOCK_OFF_MAX_S: Final = 120.0
+
+#: Endings of a cycle that are nobody's fault.
+_GAVE_WAY: Final = frozenset({MirrorOutcome.LOCKED, MirrorOutcome.STOPPED})
 
 _SAFETY: Final = {
     2: "a push writes single annotations",
@@ -45,6 +51,8 @@ async def every(shop: Workshop) -> AsyncIterator[Check]:
         yield check
     yield await _state(shop)
     yield await to_thread.run_sync(_ledger, shop.config.settings.ledger)
+    async for check in _of_daemon(shop.config.settings.daemon.socket):
+        yield check
     for name, settings in sorted(shop.config.settings.datasets.items()):
         yield await to_thread.run_sync(_directory, f"mirror.{name}.directory", settings.path)
         yield await _marker(shop, name)
@@ -122,6 +130,24 @@ async def _lock(shop: Workshop, name: str) -> Check:
     except DiskError as error:
         return _failed(check, error)
     return Check(check, True, "free")
+
+
+async def _of_daemon(socket: Path) -> AsyncIterator[Check]:
+    """Whether one runs, which nobody has to have, and what its last cycles failed on."""
+    try:
+        answer = await ask(socket, "status")
+    except Unanswered as error:
+        yield _failed("daemon", error)
+        return
+    except NoDaemon as error:
+        yield Check("daemon", True, error.message)
+        return
+    yield Check("daemon", True, f"process {answer.pid}, since {time_text(answer.since_s)}")
+    for mirror in answer.mirrors:
+        last = mirror.last
+        if last is not None and last.error is not None and last.outcome not in _GAVE_WAY:
+            detail = f"it ended at {time_text(last.at_s)} with: {last.error.message}"
+            yield Check(f"mirror.{mirror.name}.cycle", False, detail, last.error.hint)
 
 
 # --- servers ------------------------------------------------------------------------------------------------------

@@ -32,6 +32,10 @@ class NoDaemon(LabelmirrorError):
     exit_code: ClassVar[ExitCode] = ExitCode.UNREACHABLE
 
 
+class Unanswered(NoDaemon):
+    """A daemon listens at the control socket, and does not answer."""
+
+
 class Refused(UsageError):
     """The daemon does not know what is asked of it, such as a mirror of that name."""
 
@@ -201,7 +205,7 @@ async def ask(path: Path, command: str, mirrors: Sequence[str] = ()) -> Answer:
                 await stream.send(request.model_dump_json().encode() + b"\n")
                 line = await _line(BufferedByteReceiveStream(stream))
     except TimeoutError as error:
-        raise NoDaemon(f"the daemon at {path} does not answer", hint="If that goes on, restart it.") from error
+        raise Unanswered(f"the daemon at {path} does not answer", hint="If that goes on, restart it.") from error
     except (OSError, anyio.BrokenResourceError) as error:
         raise NoDaemon(
             f"no daemon answers at {path}", hint="Start it with: labelmirror run, or as the service labelmirror"
