@@ -33,6 +33,8 @@ ONLY = {
     FaultKind.DUPLICATE_PAGE: ("datasets.", "annotations.files"),
     FaultKind.MISSING_PAGE: ("datasets.", "annotations.files"),
     FaultKind.SHORT_PAGE: ("datasets.", "annotations.files"),
+    # A document without annotations is one like any other.
+    FaultKind.EMPTY_LIST: ("datasets.", "annotations.files"),
     FaultKind.WRONG_ENVELOPE: ("datasets.", "annotations.files", "exports.", "images.metadata"),
     FaultKind.PRIVATE_LINK: ("datasets.download", "exports.link", "annotations.files"),
 }

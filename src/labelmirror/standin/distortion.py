@@ -16,7 +16,7 @@ _TEXT = b"This is no picture. "
 
 
 class Pages:
-    """The two latest listings that each route answered."""
+    """The two latest listings that each path answered: the next page has the same one."""
 
     def __init__(self) -> None:
         self._latest: dict[str, list[Any]] = {}
@@ -27,15 +27,15 @@ class Pages:
         self._latest.clear()
         self._before.clear()
 
-    def turn(self, route: str, rows: list[Any]) -> None:
+    def turn(self, path: str, rows: list[Any]) -> None:
         """Note the rows of one more answer."""
-        if route in self._latest:
-            self._before[route] = self._latest[route]
-        self._latest[route] = list(rows)
+        if path in self._latest:
+            self._before[path] = self._latest[path]
+        self._latest[path] = list(rows)
 
-    def before(self, route: str) -> list[Any]:
+    def before(self, path: str) -> list[Any]:
         """The rows of the answer before the latest one; empty if there was none."""
-        return self._before.get(route, [])
+        return self._before.get(path, [])
 
 
 def distorted(reply: Reply, fault: FaultKind, dialect: Dialect, page_before: list[Any]) -> Reply:

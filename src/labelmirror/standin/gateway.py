@@ -58,7 +58,7 @@ class Quota:
 @dataclass(slots=True)
 class Backstage:
     """What all requests of one stand-in share. `replies` are the remembered answers to writes, by secret and
-    idempotency key, with the time of the first; `pages` the latest listings of each route.
+    idempotency key, with the time of the first; `pages` the latest listings of each path.
     """
 
     options: StandinOptions
@@ -185,7 +185,7 @@ class _Endpoint:
                 return Reply(status=302, content=Memory(b""), mime="text/plain", headers={"Location": location})
             case _:
                 reply = await self._handled(request, key)
-                before = self._stage.pages.before(self._route.name)
+                before = self._stage.pages.before(request.path)
                 return distortion.distorted(reply, fault, self._stage.dialect, before)
 
     async def _handled(self, request: web.Request, key: Key | None) -> Reply:
@@ -205,7 +205,7 @@ class _Endpoint:
                 del stage.replies[next(iter(stage.replies))]
         rows = stage.dialect.rows(reply.payload)
         if rows is not None:
-            stage.pages.turn(self._route.name, rows)
+            stage.pages.turn(request.path, rows)
         return reply
 
 
