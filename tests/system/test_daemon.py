@@ -38,7 +38,8 @@ async def test_it_mirrors_at_once_then_pushes_an_edit_as_it_is_made_and_takes_it
             before = annotations(document)
             drop_annotation(document)
             pushed = await running.line("edits.finished")
-            assert (pushed["outcome"], pushed["cause"], pushed["pushed"]) == ("synced", "edited", 1)
+            # By a hint, or by the look that follows when the folders that the cycle made are watched too.
+            assert (pushed["outcome"], pushed["pushed"]) == ("synced", 1)
             # No listing, no other document: dataset, re-read, save, read-back.
             assert pushed["requests"] <= 5
             where = document.relative_to(here.mirror / "annotations").as_posix().removesuffix(".json")

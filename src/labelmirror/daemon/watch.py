@@ -27,7 +27,7 @@ async def touched(
 ) -> AsyncGenerator[Mapping[str, frozenset[str]]]:
     """For each name the files below its folder that were touched, relative to what the folder lies in, until `until` is set.
 
-    Only what can be a document counts. `grown` is called when a folder came: that one may be beyond what the system watches,
+    Only what can be a document counts; there may be none. From the first time on everything is watched. `grown` is called when a folder came: that one may be beyond what the system watches,
     which says nothing of it then.
 
     Raises WatchImpossible.
@@ -48,6 +48,7 @@ async def touched(
             debounce=_GATHER_MS,
             step=_STEP_MS,
             rust_timeout=_NOTICE_MS,
+            yield_on_timeout=True,
             stop_event=until,
         ):
             yield _by_name(roots, (path for _, path in changes))
@@ -102,16 +103,20 @@ class Watcher:
             self._grown = False
             folders = self._folders()
             self._seen = _identities(folders)
-            self.watching = bool(folders)
-            # What happened while nobody watched is found by looking.
-            self._lost(folders)
+            self.watching = False
             try:
                 if folders:
                     async with aclosing(touched(folders, self._again, self._grow)) as hints:
                         async for found in hints:
-                            self._note(found)
+                            if not self.watching:
+                                self.watching = True
+                                # What happened while nobody watched is found by looking.
+                                self._lost(folders)
+                            if found:
+                                self._note(found)
             except WatchImpossible as error:
                 self.watching = False
+                self._lost(folders)
                 structlog.get_logger("labelmirror").warning(
                     "watch.impossible",
                     reason=str(error),
