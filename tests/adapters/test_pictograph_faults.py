@@ -46,7 +46,8 @@ CELLS = [
     for route in routes
     for kind in FaultKind
     for times in ((1, 9) if generation == "g2" and route in LASTING else (1,))
-    if route.startswith(ONLY.get(kind, ("",)))
+    # What is hidden of a request's work is no matter where it only reads.
+    if kind not in {FaultKind.ERROR_500_AFTER, FaultKind.PAGE_400} and route.startswith(ONLY.get(kind, ("",)))
 ]
 
 
