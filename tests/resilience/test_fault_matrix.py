@@ -2,7 +2,7 @@
 
 A cell holds when, after a run that met the fault and when the fault has ended, one more run brings the mirror in step
 with the server without fetching an image again that was on record. Each fault strikes once, and in a second cell for
-as long as the run lasts. In `make test` one request is drawn by seed for each route and fault; with EXHAUSTIVE=1 in
+as long as the run lasts. In `make test` one request is drawn by seed for every other pair of a route and a fault; with EXHAUSTIVE=1 in
 the environment (`make test-kill`) each request meets each fault.
 """
 

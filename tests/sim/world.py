@@ -672,7 +672,7 @@ def row_of(base: Digest | None, local: Side, remote: Side) -> str:
     return f"{'base' if base else 'no base'}: local {word(local)}, remote {word(remote)}{equal}"
 
 
-def simulate(seed: int, cycles: int = 10) -> World:
+def simulate(seed: int, cycles: int = 8) -> World:
     """Live through a seed's world and check it; raises AssertionError naming the seed. Every other world pushes."""
     world = World(seed, pushes=seed % 2 == 1)
 

@@ -41,12 +41,12 @@ def all_cells(
 
 
 def drawn(cells: Iterable[Cell], seed: int) -> list[Cell]:
-    """One cell for each route and kind."""
+    """One cell for every other pair of a route and a kind."""
     chance = random.Random(seed)
     groups: dict[tuple[str, FaultKind], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.route, cell.kind), []).append(cell)
-    return [chance.choice(group) for group in groups.values()]
+    return [chance.choice(group) for group in chance.sample(list(groups.values()), -(-len(groups) // 2))]
 
 
 def printed(cells: Iterable[Cell], broken: Collection[str]) -> str:
