@@ -227,11 +227,10 @@ class Saving:
             case Ending.FOREIGN_OVERWRITTEN:
                 await journal.set_alarm(row.key)
                 await journal.close_save(record.id, SaveOutcome.FOREIGN_OVERWRITTEN, previous)
-                self.run.hold(row, HoldReason.FOREIGN_SAVE_OVERWRITTEN, self.counts)
-                self.run.notice(
-                    "foreign_save_overwritten",
-                    f"{row.path}: the server had {previous} annotations when it was saved, {record.read_count} were read "
-                    "just before: somebody saved in between, and that save was overwritten.",
+                self._hold_overwritten(
+                    row,
+                    f"the server had {previous} annotations when it was saved, {record.read_count} were read just before: "
+                    "somebody saved in between, and that save was overwritten.",
                 )
             case Ending.NOT_APPLIED:
                 await journal.close_save(record.id, SaveOutcome.NOT_APPLIED, previous)
@@ -239,16 +238,19 @@ class Saving:
             case Ending.SAVED_OVER:
                 await journal.set_alarm(row.key)
                 await journal.close_save(record.id, SaveOutcome.SUPERSEDED, previous)
-                self.run.hold(row, HoldReason.FOREIGN_SAVE_OVERWRITTEN, self.counts)
-                self.run.notice(
-                    "foreign_save_overwritten",
-                    f"{row.path}: the answer to its save was lost, and somebody saved before it could be read back, perhaps "
-                    "over half of it: what is missing now need not be their deletion.",
+                self._hold_overwritten(
+                    row,
+                    "the answer to its save was lost, and somebody saved before it could be read back, perhaps over half of "
+                    "it: what is missing now need not be their deletion.",
                 )
             case Ending.MOVED:
                 await journal.close_save(record.id, SaveOutcome.SUPERSEDED, previous)
                 return True
         return False
+
+    def _hold_overwritten(self, row: DocumentRow, message: str) -> None:
+        self.run.hold(row, HoldReason.FOREIGN_SAVE_OVERWRITTEN, self.counts)
+        self.run.notice(HoldReason.FOREIGN_SAVE_OVERWRITTEN.value, f"{row.path}: {message}")
 
     async def record(self, bases: Sequence[NewBase]) -> int:
         """Record that both sides hold the same, after writing it here where it is not yet; of how many that was done.
