@@ -1,9 +1,12 @@
 """A run over a mirror, one behaviour at a time, on a server, a directory and a state in memory."""
 
+from collections import Counter
+
 import anyio
 import pytest
 
 from labelmirror.engine.cycle import CycleOptions, sync
+from labelmirror.engine.fetch import BODY_TRIES
 from labelmirror.engine.repair import repair
 from labelmirror.errors import ExitCode, Limited, RoleRefused, Unavailable
 from labelmirror.model.document import JsonObject
@@ -412,10 +415,47 @@ async def test_one_image_whose_bytes_are_wrong_stops_no_other() -> None:
     report = await bench.sync()
     assert failed(report) == ["size_mismatch"]
     assert report.outcome is MirrorOutcome.PARTIAL
-    assert report.images.pulled == 3
+    assert (report.images.pulled, report.traffic.storage) == (3, 3 + BODY_TRIES)
     bench.provider.garble_bytes = bytes
     report = await bench.sync()
     assert (report.images.pulled, report.traffic.storage) == (1, 1)
+
+
+async def test_missing_images_come_while_documents_are_waited_for() -> None:
+    bench = Bench()
+    for number in range(30):
+        bench.add(number)
+    arrived, asked = 0, Counter[str]()
+
+    async def door(point: str) -> None:
+        nonlocal arrived
+        asked[point] += 1
+        arrived += point == "bytes"
+        while point == "archive" and arrived < 30:
+            await anyio.sleep(0)
+
+    bench.provider.door = door
+    with anyio.fail_after(10):
+        report = await bench.sync()
+    assert report.outcome is MirrorOutcome.SYNCED
+    assert (report.images.pulled, asked["bytes"], asked["links"]) == (30, 30, 1)
+
+
+async def test_nothing_is_fetched_ahead_into_a_directory_that_was_emptied() -> None:
+    bench = await mirrored(5)
+    for path in bench.tree.files():
+        bench.tree.remove(path)
+    for image in bench.provider.images_by_id.values():
+        image.annotations.append(CAR)
+
+    async def door(point: str) -> None:
+        for _ in range(100 * (point in {"read", "archive"})):
+            await anyio.sleep(0)
+
+    bench.provider.door = door
+    report = await bench.sync()
+    assert report.refused is not None
+    assert report.refused.rule == "files missing here"
 
 
 async def test_an_error_page_is_never_stored_as_an_image() -> None:

@@ -4,8 +4,9 @@ import random
 
 import pytest
 
+from labelmirror.model.actions import ImageAction
 from labelmirror.model.remote import Quota, ReadWay
-from labelmirror.planning.strategy import choose_way, forecast
+from labelmirror.planning.strategy import choose_way, fetches_ahead, forecast
 
 SINGLE = ReadWay("single", 0, 1)
 FILES = ReadWay("files", 1, 1, fidelity=1)
@@ -80,3 +81,13 @@ def test_a_plan_that_does_not_fit_the_window_says_when_it_will_end() -> None:
     assert (fits.fits, fits.eta_s, fits.window_remaining) == (True, 0.0, 15)
     later = forecast(images=211, image_bytes=0, image_batch=0, quota=quota)
     assert (later.fits, later.eta_s) == (False, 20.0 + 2 * 60.0)
+
+
+@pytest.mark.parametrize(
+    ("missing", "images", "image_batch", "ahead"),
+    [(5, 100, 100, True), (5, 101, 100, False), (5, 100, 0, False), (1, 100, 100, False), (5, None, 100, False)],
+)
+def test_images_come_before_documents_only_where_one_request_has_all_their_links(
+    missing: int, images: int | None, image_batch: int, ahead: bool
+) -> None:
+    assert fetches_ahead({ImageAction.PULL: missing}, images, image_batch) == ahead

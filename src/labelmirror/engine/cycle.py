@@ -4,6 +4,7 @@ Everything that is done is on record when it is done. A run may be cut off anywh
 sides again and the same table says what is left.
 """
 
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -19,7 +20,7 @@ from labelmirror.engine.retire import retire
 from labelmirror.engine.rows import document_pages, image_pages
 from labelmirror.engine.runs import carry_out, new_run, record_troubles, run_error
 from labelmirror.engine.summary import write_summary
-from labelmirror.engine.transfer import pull_images
+from labelmirror.engine.transfer import ImagePull, image_pull
 from labelmirror.errors import LabelmirrorError
 from labelmirror.model.actions import Agreed, ImageAction
 from labelmirror.model.keys import DocumentKey
@@ -31,7 +32,7 @@ from labelmirror.model.trouble import Held, Stage
 from labelmirror.planning.classify import Outcome
 from labelmirror.planning.guard import Tally, check
 from labelmirror.planning.plan import WAITING, carries_out, document_item, image_item, plan_document, plan_image
-from labelmirror.planning.strategy import forecast
+from labelmirror.planning.strategy import fetches_ahead, forecast
 
 #: Failures here mean that the server may not have been seen whole; a document that a person broke says nothing of that.
 SERVER_STAGES = frozenset({Stage.LIST, Stage.PULL})
@@ -63,14 +64,20 @@ async def sync(mirror: Mirror, options: CycleOptions) -> MirrorReport:
 
 
 async def _sync(options: CycleOptions, run: Run, report: MirrorReport) -> None:
+    await run.mirror.tree.drop_leftovers()
+    async with image_pull(run, report.images) as images:
+        await _bring_in_step(options, run, report, images)
+
+
+async def _bring_in_step(options: CycleOptions, run: Run, report: MirrorReport, images: ImagePull) -> None:
     mirror = run.mirror
-    await mirror.tree.drop_leftovers()
     seen = await look(
         run,
         full_check=options.full_check,
         move_files=options.agreed is None,
         finish_saves=options.directions.pushes and options.retire and options.agreed is None,
         agreed=options.agreed,
+        beside=partial(_fetch_ahead, options, images) if options.directions.pulls else None,
     )
     if options.agreed is not None:
         await refuse_outdated(run, seen.look, options.agreed)
@@ -87,7 +94,7 @@ async def _sync(options: CycleOptions, run: Run, report: MirrorReport) -> None:
         else:
             await _keep_held(run, seen, report)
     if options.directions.pulls:
-        await _pull(run, seen, tally, report, retires=options.retire)
+        await _pull(run, seen, tally, report, images, retires=options.retire)
     elif tally.concerns_documents:
         await report_documents(run, seen.look, report.documents)
     if not run.stopping:
@@ -116,13 +123,23 @@ async def _keep_held(run: Run, seen: Seen, report: MirrorReport) -> None:
             run.troubles.append(replace(held[row.key], image=image_path(row.place)))
 
 
-async def _pull(run: Run, seen: Seen, tally: Tally, report: MirrorReport, *, retires: bool) -> None:
+def _fetch_ahead(options: CycleOptions, images: ImagePull, seen: Seen) -> AbstractAsyncContextManager[None]:
+    """Images that are sure to be fetched come while documents are read: a server may take long to get an export ready."""
+    tally = seen.tally
+    assert tally is not None, "rows are tallied before documents are read"
+    at_once = fetches_ahead(tally.image_actions, seen.dataset.images, seen.capabilities.image_batch)
+    if not at_once or options.agreed is not None or check(tally, options.consent) is not None:
+        return nullcontext()
+    return images.ahead(seen.dataset, seen.look, missing=tally.image_actions[ImageAction.PULL])
+
+
+async def _pull(run: Run, seen: Seen, tally: Tally, report: MirrorReport, images: ImagePull, *, retires: bool) -> None:
     """Bring documents and images here, and last of all move to the trash what is gone on the server."""
     additive_only = report.refused is not None
     if tally.concerns_documents:
         await pull_documents(run, seen.look, additive_only=additive_only, counts=report.documents)
     wanted = tally.image_actions[ImageAction.PULL] + (0 if additive_only else tally.image_actions[ImageAction.REPLACE])
-    await pull_images(run, seen.dataset, seen.look, wanted=wanted, additive_only=additive_only, counts=report.images)
+    await images.pull(seen.dataset, seen.look, wanted=wanted, additive_only=additive_only)
     safe = not additive_only and not any(failed.stage in SERVER_STAGES for failed in run.failures)
     if tally.concerns_absent and retires and safe and not run.stopping:
         await retire(run, seen.look, report.images, report.documents)

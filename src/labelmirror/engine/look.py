@@ -4,7 +4,8 @@ Everything seen goes on record page by page, so that a look which is cut off cos
 is written, except that files follow an image whose name changed on the server (see `placing.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from labelmirror.engine.mirror import Progress, Run
@@ -47,8 +48,18 @@ class Seen:
     ways: tuple[str, ...]
 
 
+#: Something to do while documents are read; told what is seen until then.
+Beside = Callable[[Seen], AbstractAsyncContextManager[None]]
+
+
 async def look(
-    run: Run, *, full_check: bool, move_files: bool, finish_saves: bool = True, agreed: Agreed | None = None
+    run: Run,
+    *,
+    full_check: bool,
+    move_files: bool,
+    finish_saves: bool = True,
+    agreed: Agreed | None = None,
+    beside: Beside | None = None,
 ) -> Seen:
     """Look at server and files. `full_check` reads every document whose listing shows no strong sign of its content.
 
@@ -90,10 +101,12 @@ async def look(
     looked = replace(looked, unsettled=unsettled, alarms=await mirror.state.journal.alarms())
     await place_images(run, move_files=move_files)
     reading = Readings(run, dataset, looked)
-    tally = await _scan(run, reading)
-    ways = await reading.read()
+    seen = Seen(looked, await _scan(run, reading), dataset, capabilities, fully, ())
+    if reading.needed:
+        async with nullcontext() if beside is None or not reading.wanted else beside(seen):
+            seen = replace(seen, tally=None, ways=await reading.read())
     await mirror.state.set_facts(replace(await mirror.state.facts(), last_look_s=now_s))
-    return Seen(looked, tally if reading.needed == 0 else None, dataset, capabilities, fully, ways)
+    return seen
 
 
 async def known_dataset(run: Run, facts: MirrorFacts) -> Dataset:

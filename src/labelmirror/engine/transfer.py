@@ -1,179 +1,161 @@
-"""Fetch image files: N workers on one stream of work, and one writer that puts files in place in batches.
+"""Fetch image files: workers that take one after the other, and one writer that puts files in place in batches.
 
 The writer's order is the law: bytes checked and on disk first, then one rename each, then one transaction for the
 batch. Killed anywhere, the next run finds either the old state or a file that it recognises by its hash.
 """
 
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import TypeVar
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from labelmirror.engine.mirror import Progress, Run
-from labelmirror.engine.rows import image_pages
-from labelmirror.errors import BodyMismatch, BudgetSpent, DiskError, KeyRefused, Limited, NotAnImage, RemoteError
+from labelmirror.engine.fetch import Fetched, Wanted, fetch
+from labelmirror.engine.mirror import PAGE, Progress, Run
+from labelmirror.errors import BudgetSpent, DiskError, KeyRefused, Limited, RemoteError
 from labelmirror.model.actions import ImageAction
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
-from labelmirror.model.remote import Dataset, ListedImage
+from labelmirror.model.remote import Dataset
 from labelmirror.model.report import ImageCounts
 from labelmirror.model.rows import ImageCondition, ImageRecord
 from labelmirror.model.trouble import Stage
-from labelmirror.planning.picture import HEAD_BYTES, problem_with
 from labelmirror.planning.plan import Look, plan_image
 from labelmirror.ports.provider import ImageSource
-from labelmirror.ports.tree import PartialFile, Placement, PlaceOutcome
+from labelmirror.ports.tree import Placement, PlaceOutcome
 
-#: Images up to this size are held in memory until they are written; larger ones go to a file that can be resumed.
-IN_MEMORY_BYTES = 2**20
 #: The writer takes what is ready, up to so many files and bytes.
 BATCH_FILES = 64
 BATCH_BYTES = 32 * 2**20
-#: A body that is cut short is fetched this often in all, with a rest in between.
-BODY_TRIES = 3
-BODY_RETRY_S = 0.5
-#: No image is larger than this.
-IMAGE_LIMIT_BYTES = 4 * 2**30
-
-T = TypeVar("T")
 
 #: Errors that concern the whole run, not one image.
 RUN_ENDING = (KeyRefused, Limited, BudgetSpent, DiskError)
 
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    record: ImageRecord
-    listed: ListedImage
+#: What a run may do to images whatever the guards say, and what it does if they have nothing against it.
+ADDING = frozenset({ImageAction.PULL})
+PULLING = frozenset({ImageAction.PULL, ImageAction.REPLACE})
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    record: ImageRecord
-    source: bytes | PartialFile
-    size_bytes: int
+@asynccontextmanager
+async def image_pull(run: Run, counts: ImageCounts) -> AsyncIterator["ImagePull"]:
+    """The fetching of a run's images, which it may do in several parts: they share links, and what failed is not tried again."""
+    async with AsyncExitStack() as stack:
+        yield ImagePull(run, counts, stack)
 
 
-async def pull_images(
-    run: Run, dataset: Dataset, looked: Look, *, wanted: int, additive_only: bool, counts: ImageCounts
-) -> None:
-    """Fetch the images that are missing or damaged here; with `additive_only` the missing ones alone.
+class ImagePull:
+    """See `image_pull`. One image's trouble never stops the others."""
 
-    One image's trouble never stops the others.
+    def __init__(self, run: Run, counts: ImageCounts, stack: AsyncExitStack) -> None:
+        self._run = run
+        self._counts = counts
+        self._stack = stack
+        self._source: ImageSource | None = None
+        self._failed: set[str] = set()
+
+    @asynccontextmanager
+    async def ahead(self, dataset: Dataset, looked: Look, *, missing: int) -> AsyncIterator[None]:
+        """Fetch images that are missing here while the block waits for something else; its end leaves the rest to `pull`."""
+        work = _Work(self._run, looked, ADDING, self._failed)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._try, dataset, work, missing)
+            yield
+            work.over = True
+
+    async def _try(self, dataset: Dataset, work: "_Work", wanted: int) -> None:
+        try:
+            await self._pull(dataset, work, wanted)
+        except* RUN_ENDING:
+            # Not at the cost of what the block does: `pull` meets it again.
+            work.over = True
+
+    async def pull(self, dataset: Dataset, looked: Look, *, wanted: int, additive_only: bool) -> None:
+        """Fetch the images that are missing or damaged here; with `additive_only` the missing ones alone."""
+        if wanted > len(self._failed):
+            work = _Work(self._run, looked, ADDING if additive_only else PULLING, self._failed)
+            await self._pull(dataset, work, wanted - len(self._failed))
+
+    async def _pull(self, dataset: Dataset, work: "_Work", wanted: int) -> None:
+        mirror = self._run.mirror
+        with self._run.phase(Phase.PULLING_IMAGES, wanted) as progress:
+            if self._source is None:
+                self._source = await self._stack.enter_async_context(mirror.provider.images(dataset, wanted))
+            async with anyio.create_task_group() as tasks:
+                done_in, done_out = anyio.create_memory_object_stream[Fetched](BATCH_FILES)
+                async with done_in:
+                    for _ in range(min(mirror.workers, wanted)):
+                        tasks.start_soon(self._work, self._source, work, done_in.clone())
+                tasks.start_soon(_write, self._run, done_out, self._counts, progress)
+
+    async def _work(self, source: ImageSource, work: "_Work", done: MemoryObjectSendStream[Fetched]) -> None:
+        async with done:
+            while (wanted := await work.take()) is not None:
+                try:
+                    fetched = await fetch(self._run, source, wanted)
+                except RUN_ENDING:
+                    raise
+                except RemoteError as error:
+                    self._failed.add(wanted.listed.id)
+                    self._run.fail_with(DocumentKey(wanted.listed.id), wanted.record.path, Stage.PULL, error)
+                else:
+                    await _hand_on(done, fetched)
+
+
+@dataclass(slots=True)
+class _Work:
+    """The images of which something of `actions` is planned, by id, page by page; without those that failed before.
+
+    Whoever finds the page empty turns it. Once it is `over` nothing more is given out.
     """
-    if wanted == 0:
-        return
-    mirror = run.mirror
-    actions = frozenset({ImageAction.PULL} if additive_only else {ImageAction.PULL, ImageAction.REPLACE})
-    with run.phase(Phase.PULLING_IMAGES, wanted) as progress:
-        async with mirror.provider.images(dataset, wanted) as source, anyio.create_task_group() as tasks:
-            work_in, work_out = anyio.create_memory_object_stream[_Wanted](mirror.workers)
-            done_in, done_out = anyio.create_memory_object_stream[_Fetched](BATCH_FILES)
-            tasks.start_soon(_find_work, run, looked, actions, work_in)
-            async with done_in, work_out:
-                for _ in range(min(mirror.workers, wanted)):
-                    tasks.start_soon(_work, run, source, work_out.clone(), done_in.clone())
-            tasks.start_soon(_write, run, done_out, counts, progress)
+
+    run: Run
+    looked: Look
+    actions: frozenset[ImageAction]
+    without: set[str]
+    over: bool = False
+    _after: str | None = None
+    _page: deque[Wanted] = field(default_factory=deque)
+    _turning: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
+
+    async def take(self) -> Wanted | None:
+        """The next image; None if there is none, or nothing more is to be begun."""
+        while not (self.over or self.run.stopping):
+            if self._page:
+                return self._page.popleft()
+            async with self._turning:
+                if not self._page and not self.over:
+                    await self._turn()
+        return None
+
+    async def _turn(self) -> None:
+        state, policy = self.run.mirror.state, self.run.mirror.policy
+        page = await state.image_rows(self._after, PAGE)
+        if not page:
+            self.over = True
+            return
+        self._after = page[-1].id
+        records = {
+            row.id: row.record
+            for row in page
+            if row.record is not None
+            and row.id not in self.without
+            and plan_image(row, self.looked, policy).action in self.actions
+        }
+        self._page.extend(Wanted(records[image.id], image) for image in await state.listed(list(records)))
 
 
-async def _find_work(
-    run: Run, looked: Look, actions: frozenset[ImageAction], work: MemoryObjectSendStream[_Wanted]
-) -> None:
-    async with work:
-        async for page in image_pages(run.mirror.state):
-            records = {
-                row.id: row.record
-                for row in page
-                if row.record is not None and plan_image(row, looked, run.mirror.policy).action in actions
-            }
-            for image in await run.mirror.state.listed(list(records)):
-                if run.stopping:
-                    return
-                await _hand_on(work, _Wanted(records[image.id], image))
-
-
-async def _work(
-    run: Run,
-    source: ImageSource,
-    work: MemoryObjectReceiveStream[_Wanted],
-    done: MemoryObjectSendStream[_Fetched],
-) -> None:
-    async with work, done:
-        async for wanted in work:
-            try:
-                fetched = await _fetch_with_retries(run, source, wanted)
-            except RUN_ENDING:
-                raise
-            except RemoteError as error:
-                run.fail_with(DocumentKey(wanted.listed.id), wanted.record.path, Stage.PULL, error)
-            else:
-                await _hand_on(done, fetched)
-
-
-async def _hand_on(stream: MemoryObjectSendStream[T], item: T) -> None:
+async def _hand_on(done: MemoryObjectSendStream[Fetched], fetched: Fetched) -> None:
     """Send, if anybody still receives: a stream that broke means that its reader failed, and its error tells why."""
     with suppress(anyio.BrokenResourceError):
-        await stream.send(item)
-
-
-async def _fetch_with_retries(run: Run, source: ImageSource, wanted: _Wanted) -> _Fetched:
-    """Fetch one image; a body that broke off is fetched again, from where it broke off if it can be."""
-    for _ in range(BODY_TRIES - 1):
         try:
-            return await _fetch(run, source, wanted)
-        except NotAnImage:
-            raise
-        except BodyMismatch:
-            await run.mirror.clock.sleep(BODY_RETRY_S)
-    return await _fetch(run, source, wanted)
+            done.send_nowait(fetched)
+        except anyio.WouldBlock:
+            await done.send(fetched)
 
 
-async def _fetch(run: Run, source: ImageSource, wanted: _Wanted) -> _Fetched:
-    announced = wanted.listed.size_bytes
-    if announced is not None and announced <= IN_MEMORY_BYTES:
-        async with source.open(wanted.listed) as stream:
-            data = await _collect(stream.chunks, announced)
-        _check(wanted, len(data), data[:HEAD_BYTES])
-        return _Fetched(wanted.record, data, len(data))
-    partial = await run.mirror.tree.partial(wanted.record.path)
-    async with source.open(wanted.listed, offset=partial.size_bytes, validator=partial.validator) as stream:
-        if stream.offset != partial.size_bytes or stream.offset == 0:
-            await partial.restart(stream.validator)
-        limit = announced if announced is not None else stream.size_bytes or IMAGE_LIMIT_BYTES
-        async for chunk in stream.chunks:
-            if partial.size_bytes + len(chunk) > limit:
-                await partial.discard()
-                raise BodyMismatch(f"more than the {limit} bytes that were announced")
-            await partial.write(chunk)
-    try:
-        _check(wanted, partial.size_bytes, await partial.head(HEAD_BYTES))
-    except BodyMismatch:
-        await partial.discard()
-        raise
-    return _Fetched(wanted.record, partial, partial.size_bytes)
-
-
-async def _collect(chunks: AsyncIterator[bytes], announced: int) -> bytes:
-    data = bytearray()
-    async for chunk in chunks:
-        data += chunk
-        if len(data) > announced:
-            raise BodyMismatch(f"more than the {announced} bytes that were announced")
-    return bytes(data)
-
-
-def _check(wanted: _Wanted, size_bytes: int, head: bytes) -> None:
-    announced = wanted.listed.size_bytes
-    if announced is not None and size_bytes != announced:
-        raise BodyMismatch(f"{size_bytes} bytes came, {announced} were announced")
-    if (problem := problem_with(head, wanted.listed.name)) is not None:
-        raise NotAnImage(f"what came is no image: {problem}")
-
-
-async def _write(run: Run, done: MemoryObjectReceiveStream[_Fetched], counts: ImageCounts, progress: Progress) -> None:
+async def _write(run: Run, done: MemoryObjectReceiveStream[Fetched], counts: ImageCounts, progress: Progress) -> None:
     async with done:
         while True:
             try:
@@ -193,7 +175,7 @@ async def _write(run: Run, done: MemoryObjectReceiveStream[_Fetched], counts: Im
                 await _place(run, batch, counts, progress)
 
 
-async def _place(run: Run, batch: Sequence[_Fetched], counts: ImageCounts, progress: Progress) -> None:
+async def _place(run: Run, batch: Sequence[Fetched], counts: ImageCounts, progress: Progress) -> None:
     placed = await run.mirror.tree.place(
         [
             Placement(item.record.path, item.source, item.record.stat if _present(item.record) else None, run.id)

@@ -14,7 +14,7 @@ from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Mirror, Run, local_file
 from labelmirror.engine.rows import document_pages, image_pages
 from labelmirror.engine.runs import new_run, run_error
-from labelmirror.engine.transfer import pull_images
+from labelmirror.engine.transfer import image_pull
 from labelmirror.errors import LabelmirrorError, TooLarge, Unreadable
 from labelmirror.model.document import content_id
 from labelmirror.model.events import Phase
@@ -175,7 +175,8 @@ async def _repair_images(run: Run, damaged: Sequence[tuple[ImageRecord, str]]) -
     try:
         dataset = await mirror.provider.dataset(mirror.ref)
         looked = Look(mirror.clock.now_s(), complete=False, confirmed_absent=frozenset(), distrust_before_s=0.0)
-        await pull_images(run, dataset, looked, wanted=len(damaged), additive_only=False, counts=ImageCounts())
+        async with image_pull(run, ImageCounts()) as images:
+            await images.pull(dataset, looked, wanted=len(damaged), additive_only=False)
     except (LabelmirrorError, ExceptionGroup) as error:
         run.notice("repair_failed", run_error(error).message)
     intact: set[str] = set()

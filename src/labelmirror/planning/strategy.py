@@ -1,8 +1,8 @@
 """Which way of reading documents is the cheapest now, and what a plan will cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from labelmirror.model.actions import Forecast
+from labelmirror.model.actions import Forecast, ImageAction
 from labelmirror.model.remote import Quota, ReadWay
 
 #: A way whose documents are closer to the server's own file may cost this share more.
@@ -18,6 +18,13 @@ def choose_way(ways: Sequence[ReadWay], documents: int) -> ReadWay | None:
     near = min(way.requests(documents) for way in ways) * (1 + FIDELITY_SHARE)
     good = [way for way in ways if way.requests(documents) <= near]
     return min(good, key=lambda way: (-way.fidelity, way.requests(documents), way.name))
+
+
+def fetches_ahead(actions: Mapping[ImageAction, int], images: int | None, image_batch: int) -> bool:
+    """Whether missing images may be fetched before the documents are read: where one request, which is due anyway, has
+    the links to all of the dataset's `images`. A request for each would take from the quota what documents come first for.
+    """
+    return actions.get(ImageAction.PULL, 0) > 1 and images is not None and images <= image_batch
 
 
 def forecast(
