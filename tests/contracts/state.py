@@ -104,11 +104,9 @@ class StateContract:
         await list_all(state, listed("a"))
         await settle(state, "a")
         await state.memory.put("x", 1)
-        await state.record_strays(["images/x"])
         await state.reset("new")
         assert await state.facts() == MirrorFacts("new")
         assert await state.memory.get("x") is None
-        assert list(await state.strays()) == []
         assert await state.listed_count() == 0
         assert await state.image_rows(None, 10) == []
         assert await state.document_rows(None, 10) == []
@@ -424,8 +422,3 @@ class StateContract:
         ]
         await state.set_troubles(troubles)
         assert list(await state.troubles()) == troubles
-
-    async def test_strays_are_replaced_and_sorted(self, state: MirrorState) -> None:
-        await state.record_strays(["images/z"])
-        await state.record_strays(["images/b", "images/\udcff", "images/a"])
-        assert list(await state.strays()) == ["images/a", "images/b", "images/\udcff"]

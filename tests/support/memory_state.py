@@ -63,7 +63,6 @@ class _Held:
     readings: dict[DocumentKey, _Read] = field(default_factory=dict)
     contents: dict[ContentId, bytes] = field(default_factory=dict)
     sets: dict[str, SetRecord] = field(default_factory=dict)
-    strays: tuple[str, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     saves: dict[str, SaveRecord] = field(default_factory=dict)
     alarms: set[DocumentKey] = field(default_factory=set)
@@ -240,13 +239,6 @@ class MemoryState:
             for key, token, at_s in checked:
                 held.bases[key] = replace(held.bases[key], token=token, checked_at_s=at_s)
                 held.readings.pop(key, None)
-
-    async def record_strays(self, paths: Sequence[str]) -> None:
-        with self.change("record_strays") as held:
-            held.strays = tuple(sorted(paths))
-
-    async def strays(self) -> Sequence[str]:
-        return self.held.strays
 
     async def forget_images(self, ids: Sequence[str]) -> None:
         with self.change("forget_images") as held:

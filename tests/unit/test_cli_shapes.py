@@ -126,7 +126,7 @@ def test_a_status() -> None:
         "server": "acme",
         "dataset_id": "d1",
         "state": "behind",
-        "counts": {"images": 1, "documents": 0, "ahead": 0, "behind": 1, "held": 0, "failed": 0},
+        "counts": {"images": 1, "documents": 0, "ahead": 0, "behind": 1, "held": 0, "failed": 0, "local_only": 0},
         "last_sync": "1970-01-02T00:00:00Z",
         "refused": None,
         "last_full_check": "1970-01-01T00:00:00Z",

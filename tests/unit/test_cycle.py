@@ -8,6 +8,7 @@ import pytest
 from labelmirror.engine.cycle import CycleOptions, sync
 from labelmirror.engine.fetch import BODY_TRIES
 from labelmirror.engine.repair import repair
+from labelmirror.engine.status import Standing, status
 from labelmirror.errors import ExitCode, Limited, RoleRefused, Unavailable
 from labelmirror.model.document import JsonObject
 from labelmirror.model.policy import Content, MirrorPolicy, OnRemoteDelete
@@ -299,7 +300,14 @@ async def test_what_the_server_deletes_is_kept_where_that_is_wished() -> None:
     assert report.images.retired == 0
     assert "images/001.jpg" in bench.tree.files()
     assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
-    assert list(await bench.state.strays()) == [bench.document(1), "images/001.jpg"]
+    standing = await status(bench.mirror, with_images=True)
+    only_here = [image for image in standing.images if image.standing is Standing.LOCAL_ONLY]
+    assert sorted(image.document_path or image.image_path for image in only_here) == [
+        bench.document(1),
+        "images/001.jpg",
+    ]
+    assert standing.counts["local_only"] == 2
+    assert standing.standing is Standing.IN_STEP
 
 
 async def test_a_guard_stops_deletes_and_lets_additions_through() -> None:

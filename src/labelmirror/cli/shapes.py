@@ -139,7 +139,9 @@ def status_shape(
         "server": server,
         "dataset_id": facts.dataset_id,
         "state": "failed" if error is not None else standing.standing.value,
-        "counts": {name: counts[name] for name in ("images", "documents", "ahead", "behind", "held", "failed")},
+        "counts": {
+            name: counts[name] for name in ("images", "documents", "ahead", "behind", "held", "failed", "local_only")
+        },
         "last_sync": time_text(facts.last_sync_s),
         # Why the newest run was refused, if it was: it is not counted as a sync.
         "refused": _refusal_shape(facts.refused),
@@ -344,11 +346,11 @@ def _item_shape(item: PlanItem) -> JsonObject:
 
 def _image_shape(image: ImageStanding) -> JsonObject:
     return {
-        "id": image.id,
+        "id": image.id or None,
         **_set(image.set),
         "directory": image.directory,
         "name": image.name,
-        "image_path": image.image_path,
+        "image_path": image.image_path or None,
         "document_path": image.document_path or None,
         "state": image.standing.value,
         "reason": image.reason,

@@ -172,6 +172,9 @@ def standings(told: Sequence[Told], *, with_images: bool) -> RenderableType:
         name, standing = each.standing.name, each.standing
         if each.error is None and standing.standing is Standing.NEVER:
             lines.append(f"{name}: was never synced; next: {command_line('sync', name)}")
+        if (only_here := standing.counts["local_only"]) > 0:
+            files = "file is" if only_here == 1 else "files are"
+            lines.append(f"{name}: {only_here} {files} not on the server, and left alone; --images names them")
         if (refused := standing.facts.refused) is not None:
             lines.append(f"{name}: the sync at {time_text(standing.facts.refused_s)} was refused: {refused.message}")
         if (daemon := each.daemon) is not None:

@@ -12,7 +12,7 @@ from labelmirror.engine.mirror import Progress, Run
 from labelmirror.engine.placing import place_images, place_sets, recover
 from labelmirror.engine.reading import Readings
 from labelmirror.engine.rows import image_pages
-from labelmirror.engine.scan import scan_strays, scanned_documents, scanned_images
+from labelmirror.engine.scan import scanned_documents, scanned_images
 from labelmirror.engine.settle import settle_open_saves
 from labelmirror.errors import GuardRefused, UnknownDataset, command_line
 from labelmirror.model.actions import Agreed
@@ -153,7 +153,6 @@ async def _scan(run: Run, reading: Readings) -> Tally:
             for row in images:
                 tally.add_image(plan_image(row, reading.looked, mirror.policy))
             progress.add(len(images))
-        await scan_strays(mirror, tally.present_files)
     return tally
 
 

@@ -82,16 +82,8 @@ def _recheck(row: ImageRow, record: ImageRecord, stat: FileStat, sha256: str) ->
     return replace(record, stat=stat, condition=ImageCondition.DAMAGED)
 
 
-async def scan_strays(mirror: Mirror, expected: int) -> None:
-    """Put files on record that no record knows. Where there are as many as `expected` there is none: only else are names
-    compared.
-    """
-    seen = 0
+async def strays(mirror: LocalMirror) -> AsyncIterator[Sequence[str]]:
+    """Paths of files in the mirror that belong to no record, in pages."""
     async for page in mirror.tree.walk():
-        seen += len(page)
-    strays: list[str] = []
-    if seen != expected:
-        async for page in mirror.tree.walk():
-            known = await mirror.state.known_paths(page)
-            strays += [path for path in page if path not in known]
-    await mirror.state.record_strays(sorted(strays))
+        known = await mirror.state.known_paths(page)
+        yield [path for path in page if path not in known]

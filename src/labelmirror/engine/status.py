@@ -8,7 +8,7 @@ from itertools import groupby
 
 from labelmirror.engine.mirror import LocalMirror
 from labelmirror.engine.rows import image_pages
-from labelmirror.engine.scan import with_present_files
+from labelmirror.engine.scan import strays, with_present_files
 from labelmirror.model.rows import DocumentRow, ImageCondition, ImageRecord, MirrorFacts
 from labelmirror.model.trouble import Failed, Held, Trouble
 from labelmirror.planning.classify import Outcome
@@ -51,7 +51,10 @@ _OF_OUTCOME = {
 
 @dataclass(frozen=True, slots=True)
 class ImageStanding:
-    """How one image, or one annotation set of it, stands. Paths are relative to the mirror."""
+    """How one image, or one annotation set of it, stands. Paths are relative to the mirror.
+
+    A file that is only here is of no image of the server: its `id` is "", and only its own path is there.
+    """
 
     id: str
     set: str
@@ -91,7 +94,11 @@ async def status(mirror: LocalMirror, *, with_images: bool) -> MirrorStanding:
                 standings[standing.standing] += 1
                 if with_images:
                     result.images.append(standing)
-    for name in (Standing.AHEAD, Standing.BEHIND, Standing.HELD, Standing.FAILED):
+    async for paths in strays(mirror):
+        standings[Standing.LOCAL_ONLY] += len(paths)
+        if with_images:
+            result.images += map(_stray, paths)
+    for name in (Standing.AHEAD, Standing.BEHIND, Standing.HELD, Standing.FAILED, Standing.LOCAL_ONLY):
         result.counts[name.value] = standings[name]
     if result.facts.last_sync_s is not None:
         result.standing = next((standing for standing in _WORST_FIRST if standings[standing]), Standing.IN_STEP)
@@ -120,6 +127,23 @@ def _entry(
 ) -> ImageStanding:
     return ImageStanding(
         record.id, annotation_set, record.directory, record.name, record.path, document_path, standing, reason
+    )
+
+
+def _stray(path: str) -> ImageStanding:
+    """The entry of a file that belongs to no image; its name is the image's that it would belong to."""
+    top, _, rest = path.partition("/")
+    directory, _, name = rest.rpartition("/")
+    of_image = top == "images"
+    return ImageStanding(
+        id="",
+        set="",
+        directory=directory,
+        name=name if of_image else name.removesuffix(".json"),
+        image_path=path if of_image else "",
+        document_path="" if of_image else path,
+        standing=Standing.LOCAL_ONLY,
+        reason=None,
     )
 
 

@@ -156,14 +156,6 @@ class MirrorState(Protocol):
         """A reading showed that the server still holds base: its token and time are base's now, and it is dropped."""
         ...
 
-    async def record_strays(self, paths: Sequence[str]) -> None:
-        """Replace the list of files in the mirror that belong to no record."""
-        ...
-
-    async def strays(self) -> Sequence[str]:
-        """Their paths, sorted."""
-        ...
-
     async def forget_images(self, ids: Sequence[str]) -> None:
         """Forget images, with their documents and readings."""
         ...

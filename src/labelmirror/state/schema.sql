@@ -118,13 +118,6 @@ CREATE TABLE contents (
   data BLOB NOT NULL
 ) STRICT;
 
--- Files in the mirror that belong to no record.
-CREATE TABLE strays (
-  mirror INTEGER NOT NULL REFERENCES mirrors ON DELETE CASCADE,
-  path BLOB NOT NULL,
-  PRIMARY KEY (mirror, path)
-) STRICT, WITHOUT ROWID;
-
 -- What the newest run left undone, in its order, in JSON.
 CREATE TABLE troubles (
   mirror INTEGER NOT NULL REFERENCES mirrors ON DELETE CASCADE,

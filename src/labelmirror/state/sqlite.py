@@ -338,19 +338,6 @@ class SqliteMirrorState:
 
         await self._database.write(work)
 
-    async def record_strays(self, paths: Sequence[str]) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute(SQL["clear_strays"], (self._mirror,))
-            connection.executemany(SQL["put_stray"], [(self._mirror, outside(path)) for path in paths])
-
-        await self._database.write(work)
-
-    async def strays(self) -> Sequence[str]:
-        rows = await self._database.read(
-            lambda connection: connection.execute(SQL["strays"], (self._mirror,)).fetchall()
-        )
-        return [inside(path) for (path,) in rows]
-
     async def forget_images(self, ids: Sequence[str]) -> None:
         rows = [(self._mirror, outside(id_)) for id_ in ids]
 
@@ -452,7 +439,6 @@ _TABLES: Final = (
     "documents",
     "sets",
     "readings",
-    "strays",
     "troubles",
 )
 

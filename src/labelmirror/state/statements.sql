@@ -213,15 +213,6 @@ DELETE FROM documents WHERE mirror = ? AND image = ?;
 -- drop_readings_of: Forget the readings of an image.
 DELETE FROM readings WHERE mirror = ? AND image = ?;
 
--- clear_strays: Forget the stray files.
-DELETE FROM strays WHERE mirror = ?;
-
--- put_stray: A stray file.
-INSERT INTO strays (mirror, path) VALUES (?, ?) ON CONFLICT DO NOTHING;
-
--- strays: The stray files.
-SELECT path FROM strays WHERE mirror = ? ORDER BY path;
-
 -- clear_troubles: Forget what was left undone.
 DELETE FROM troubles WHERE mirror = ?;
 

@@ -1,0 +1,2 @@
+-- Files that belong to no record are looked for when somebody asks, and not kept on record.
+DROP TABLE strays;
