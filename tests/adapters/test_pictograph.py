@@ -494,6 +494,8 @@ async def test_members_are_known_by_what_is_in_them_and_never_by_their_names() -
         ("other.json", member("").replace(b'""', b"7")),
         ("empty", b""),
         ("bom.json", b"\xef\xbb\xbf" + member("d")),
+        ("no-utf-8.json", member("e", more="\ud800")),
+        ("deep.json", member("f", more=7).replace(b"7", b"[" * 700 + b"]" * 700)),
     )
     assert await contents(file) == ["a", "b", "d"]
 

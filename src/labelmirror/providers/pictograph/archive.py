@@ -12,7 +12,7 @@ import anyio
 from labelmirror.errors import BodyMismatch, InvalidDocument, ProtocolError, TooLarge
 from labelmirror.model.remote import Reading
 from labelmirror.providers.pictograph.format import PictographFormat
-from labelmirror.providers.pictograph.reading import reading_of
+from labelmirror.providers.pictograph.reading import reading_of_parsed
 
 #: Members read by one visit to the thread.
 BATCH = 256
@@ -98,6 +98,6 @@ def _document(data: bytes) -> Reading | None:
     try:
         document = _FORMAT.parse(data)
         image = document.get("image_uuid")
-        return reading_of(image, document) if isinstance(image, str) and image else None
-    except InvalidDocument:
+        return reading_of_parsed(image, document) if isinstance(image, str) and image else None
+    except (InvalidDocument, RecursionError):
         return None

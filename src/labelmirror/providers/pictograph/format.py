@@ -83,17 +83,17 @@ class PictographFormat:
 
 def comparable(annotation: JsonObject) -> JsonObject:
     """The annotation in the newest dialect, without what the server fills in and without defaults."""
-    kept = {
-        key: value
-        for key, value in upgraded(annotation).items()
-        if key != "created_by" and not any(value == default for default in _DEFAULTS.get(key, ()))
-    }
+    kept = upgraded(annotation)
+    kept.pop("created_by", None)
+    for key, defaults in _DEFAULTS.items():
+        if key in kept and kept[key] in defaults:
+            del kept[key]
     if kept.get("type") in ENCLOSED:
         kept.pop("bounding_box", None)
     return kept
 
 
-def upgraded(annotation: JsonObject) -> JsonObject:
+def upgraded(annotation: JsonObject) -> dict[str, JsonValue]:
     """The annotation in the newest dialect, nothing lost: nulls that say nothing go, points keep order and spelling."""
     kept = {key: value for key, value in annotation.items() if value is not None or key not in NULLABLE}
     box = kept.get("bbox")

@@ -22,8 +22,25 @@ _FORMAT = PictographFormat()
 def reading_of(image: str, document: Document) -> Reading:
     """A document that was read. Raises InvalidDocument where it is none."""
     data = render(document)
-    parsed = _FORMAT.parse(data)
-    return Reading(DocumentKey(image), data, _FORMAT.digest(parsed), _FORMAT.counts(parsed))
+    return _reading(image, data, _FORMAT.parse(data))
+
+
+def reading_of_parsed(image: str, document: Document) -> Reading:
+    """The same of what the format has parsed: that needs no second look, unless its texts have no UTF-8."""
+    data = render(document)
+    return _reading(image, data, document if _is_utf8(data) else _FORMAT.parse(data))
+
+
+def _reading(image: str, data: bytes, document: Document) -> Reading:
+    return Reading(DocumentKey(image), data, _FORMAT.digest(document), _FORMAT.counts(document))
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
