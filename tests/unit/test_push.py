@@ -232,6 +232,27 @@ async def test_an_annotation_changed_differently_on_both_sides_is_held_and_the_o
     assert server(bench).annotations[0]["x"] == 222
 
 
+async def test_a_document_that_stays_held_costs_no_request_and_is_planned_as_held() -> None:
+    bench, idle = await conflicting(), await mirrored()
+    await bench.sync()
+    spent, idly_spent = bench.provider.traffic(), idle.provider.traffic()
+    assert held(await bench.sync()) == [HoldReason.BOTH_EDITED]
+    await idle.sync()
+    assert bench.provider.traffic().since(spent) == idle.provider.traffic().since(idly_spent)
+    planned = await bench.plan()
+    assert ([item.action for item in planned.items], planned.hold, planned.merge) == (["hold"], 1, 0)
+
+
+async def test_a_full_check_reads_a_held_document_again() -> None:
+    bench = await conflicting()
+    await bench.sync()
+    first, *rest = server(bench).annotations
+    server(bench).annotations = [{**first, "x": 111}, *rest]
+    assert held(await bench.sync()) == [HoldReason.BOTH_EDITED]
+    report = await bench.sync(full=True)
+    assert (held(report), report.documents.adopted) == ([], 1)
+
+
 async def test_a_held_document_lies_open_in_its_three_versions() -> None:
     bench = await conflicting()
     await bench.sync()

@@ -11,6 +11,7 @@ from functools import partial
 import anyio
 
 from labelmirror.engine.agreed import refuse_outdated, still_troubled
+from labelmirror.engine.conflicts import known_conflicts
 from labelmirror.engine.look import Seen, look
 from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, PAGE, Mirror, Run, image_path
@@ -31,7 +32,15 @@ from labelmirror.model.rows import MirrorFacts
 from labelmirror.model.trouble import Held, Stage
 from labelmirror.planning.classify import Outcome
 from labelmirror.planning.guard import Tally, check
-from labelmirror.planning.plan import WAITING, carries_out, document_item, image_item, plan_document, plan_image
+from labelmirror.planning.plan import (
+    WAITING,
+    Look,
+    carries_out,
+    document_item,
+    image_item,
+    plan_document,
+    plan_image,
+)
 from labelmirror.planning.strategy import fetches_ahead, forecast
 
 #: Failures here mean that the server may not have been seen whole; a document that a person broke says nothing of that.
@@ -188,7 +197,7 @@ async def plan(mirror: Mirror, options: CycleOptions) -> PlanReport:
         seen = await look(run, full_check=options.full_check, move_files=False, finish_saves=False)
         report.store_id = (await mirror.state.facts()).store_id
         tally = await _tally(mirror, seen, report, options.directions)
-        await _judge(run, seen.dataset, report)
+        await _judge(run, seen.look, seen.dataset, report)
         report.refused = check(tally, options.consent)
         report.strategy = "+".join(("listing", *seen.ways))
         report.forecast = forecast(
@@ -207,8 +216,8 @@ async def plan(mirror: Mirror, options: CycleOptions) -> PlanReport:
     return report
 
 
-async def _judge(run: Run, dataset: Dataset, report: PlanReport) -> None:
-    """Tell of documents that cannot be saved as they are, as a run does that meets them: they are not pushed."""
+async def _judge(run: Run, looked: Look, dataset: Dataset, report: PlanReport) -> None:
+    """Tell of documents that cannot be saved as they are, and of conflicts, as a run does that meets them."""
     mirror = run.mirror
     asked = [index for index, item in enumerate(report.items) if item.action in _JUDGED]
     for start in range(0, len(asked), PAGE):
@@ -222,9 +231,15 @@ async def _judge(run: Run, dataset: Dataset, report: PlanReport) -> None:
                 report_invalid(run, row)
                 continue
             read = await mirror.tree.read(row.path, limit_bytes=DOCUMENT_LIMIT_BYTES)
-            if read is None or await may_be_saved(run, dataset, row, read[0]):
+            if read is None:
                 continue
-            report.items[index] = replace(item, action=Outcome.INVALID.value, waits=True)
+            if not await may_be_saved(run, dataset, row, read[0]):
+                report.items[index] = replace(item, action=Outcome.INVALID.value, waits=True)
+            elif await known_conflicts(mirror, looked, [(row, mirror.format.parse(read[0]))]):
+                report.items[index] = replace(item, action=Outcome.HOLD.value, waits=True)
+                report.hold += 1
+            else:
+                continue
             if item.action == Outcome.PUSH.value:
                 report.push -= 1
             else:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from labelmirror.engine.agreed import refuse
+from labelmirror.engine.conflicts import known_conflicts, side_of
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.engine.saving import Batch, NewBase, Saving, Sending
@@ -120,7 +121,7 @@ class Pushing:
         """Push these documents; the ones that a stop, or a server that only fails, left as they are."""
         if self.saving.is_given_up:
             return frozenset(row.key for row in rows)
-        waiting = await self._valid_edits(rows, wishes or {})
+        waiting = await self._hold_known(await self._valid_edits(rows, wishes or {}))
         for _ in range(ROUNDS):
             again: list[_Edit] = []
             while waiting:
@@ -174,6 +175,15 @@ class Pushing:
                 message = "its file was edited just now, so it was not taken: look at it, and decide again"
                 self._leave_untouched(row, "changed_meanwhile", message)
         return edits
+
+    async def _hold_known(self, edits: list[_Edit]) -> list[_Edit]:
+        """Hold what is known to be in conflict without asking the server again; the others."""
+        own = [(edit.row, edit.local) for edit in edits if edit.wish is None and edit.local is not None]
+        known = await known_conflicts(self.run.mirror, self.looked, own)
+        for edit in edits:
+            if edit.row.key in known:
+                self.run.hold(edit.row, known[edit.row.key], self.counts)
+        return [edit for edit in edits if edit.row.key not in known]
 
     def _readable(self, read: tuple[bytes, FileStat] | None) -> tuple[bytes | None, Document | None]:
         if read is None:
@@ -281,7 +291,7 @@ class Pushing:
         origin = last if former is None else former[0]
 
         def side(document: Document) -> Side:
-            return Side(documents.digest(document), documents.keyed(document, origin))
+            return side_of(documents, document, origin)
 
         local = side(edit.local) if edit.local is not None else None
         remote = side(documents.parse(remote_data))
