@@ -209,9 +209,29 @@ def test_a_far_server_that_bears_it_is_used_at_full_width_after_a_few_answers() 
 
 def test_the_first_sign_of_load_ends_the_doubling() -> None:
     controller = Concurrency(most=64)
-    for _ in range(10):
+    for _ in range(2 + 10):
         controller = controller.after(Load.SERVED, latency_s=0.03, running=2, now_s=1.0)
     assert controller.limit == 4
-    for _ in range(10):
+    for _ in range(4 + 10):
         controller = controller.after(Load.SERVED, latency_s=0.3, running=4, now_s=2.0)
     assert (controller.limit, controller.opening) == (2, False)
+
+
+def test_making_connections_is_no_sign_of_load() -> None:
+    controller = Concurrency(most=64)
+    while controller.opening and controller.limit < 64:
+        running = controller.limit
+        for number in range(running + max(10, running)):
+            latency_s = 0.3 if number < running else 0.03
+            controller = controller.after(Load.SERVED, latency_s=latency_s, running=running, now_s=1.0)
+    assert controller.limit == 64
+
+
+def test_a_limit_that_was_found_too_high_shrinks_by_as_much_and_grows_in_proportion() -> None:
+    controller = Concurrency(level=40.0, medians=((0.0, 0.03),))
+    for _ in range(40 + 40):
+        controller = controller.after(Load.SERVED, latency_s=0.06, running=40, now_s=1.0)
+    assert (controller.limit, controller.opening) == (30, False)
+    for step in range(61):
+        controller = controller.after(Load.SERVED, latency_s=0.03, running=30, now_s=1.0 + step / 100)
+    assert controller.limit == 31

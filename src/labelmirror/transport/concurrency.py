@@ -26,8 +26,8 @@ CONNECTIONS_MAX: Final = 64
 
 _TOLERANCE = 1.5
 _SMOOTHING = 0.3
-_GROWTH = 1.0  # requests that may queue at the server without counting as slow
-_STRETCH_ANSWERS = 10
+_GROWTH, _GROWTH_SHARE = 1.0, 1 / 8  # requests that may queue without counting as slow: so many, or this share
+_STRETCH_ANSWERS, _STRETCH_ANSWERS_MAX = 10, 2 * CONNECTIONS_MAX
 _STRETCH_S = 0.5
 _MEMORY_S = 300.0
 _CUT = 0.7
@@ -73,11 +73,12 @@ class Concurrency:
             return replace(self, level=level, cut_until_s=now_s + _CUT_EVERY_S, opening=False)
         latencies_s = (*self.latencies_s, latency_s)
         from_s = now_s if self.stretch_from_s is None else self.stretch_from_s
-        least_s = 0.0 if self.opening else _STRETCH_S
-        if len(latencies_s) < max(_STRETCH_ANSWERS, self.limit) or now_s - from_s < least_s:
+        # What a doubling lets through first has connections to make, and says nothing of how it is when they are there.
+        first, least_s = (self.limit, 0.0) if self.opening else (0, _STRETCH_S)
+        if len(latencies_s) < first + max(_STRETCH_ANSWERS, self.limit) or now_s - from_s < least_s:
             # A fast server answers hundreds of times in a stretch; the latest are enough for a median.
-            return replace(self, latencies_s=latencies_s[-10 * _STRETCH_ANSWERS :], stretch_from_s=from_s)
-        median_s = sorted(latencies_s)[len(latencies_s) // 2]
+            return replace(self, latencies_s=latencies_s[-_STRETCH_ANSWERS_MAX:], stretch_from_s=from_s)
+        median_s = sorted(latencies_s[first:])[len(latencies_s[first:]) // 2]
         medians = (*(entry for entry in self.medians if entry[0] >= now_s - _MEMORY_S), (now_s, median_s))
         best_s = min(median for _, median in medians)
         gradient = max(0.5, min(1.0, _TOLERANCE * best_s / max(median_s, 1e-9)))
@@ -85,9 +86,10 @@ class Concurrency:
         if opening and 2 * running >= self.limit:
             level *= 2
         elif self.opening and not opening:
-            level /= 2  # the last doubling was too much
+            level *= gradient  # the last doubling was too much, and by that
         elif gradient < 1 or 2 * running >= self.limit:  # growing what is not used would say nothing
-            level += _SMOOTHING * (level * gradient + _GROWTH - level)
+            growth = max(_GROWTH, _GROWTH_SHARE * level)
+            level += _SMOOTHING * (level * gradient + growth - level)
         return replace(
             self,
             level=max(1.0, min(float(self.most), level)),
