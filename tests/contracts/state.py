@@ -55,6 +55,11 @@ def base_of(read: Reading, at_s: float = 5.0) -> Base:
 
 
 async def list_all(state: MirrorState, *images: ListedImage) -> None:
+    await begin_to_list(state, *images)
+    await state.end_listing()
+
+
+async def begin_to_list(state: MirrorState, *images: ListedImage) -> None:
     await state.begin_listing()
     await state.add_listed(images, [places.fold(image.directory, image.name) for image in images])
 
@@ -140,6 +145,27 @@ class StateContract:
             ("a", False, None),
             ("b", True, "new"),
         ]
+
+    async def test_a_listing_that_did_not_end_adds_and_renews_rows_and_takes_nothing_away(
+        self, state: MirrorState
+    ) -> None:
+        await list_all(state, listed("a"), listed("b"))
+        for id_ in "ab":
+            await settle(state, id_)
+        await begin_to_list(state, listed("b", "new.jpg"), listed("c"))
+        assert (await state.listed_count(), list(await state.unlisted())) == (2, [])
+        assert await state.listed(["a", "b", "c"]) == [listed("a"), listed("b", "new.jpg"), listed("c")]
+        assert [(row.key.image, row.listed) for row in await state.document_rows(None, 10)] == [
+            ("a", True),
+            ("b", True),
+        ]
+        assert [row.id for row in await state.image_rows(None, 10)] == ["a", "b", "c"]
+        # Another one takes its place, and shows nothing of what that had shown.
+        await begin_to_list(state, listed("b"))
+        assert (await state.listed_count(), await state.listed(["a", "c"])) == (1, [listed("a"), listed("c")])
+        await state.end_listing()
+        assert (await state.listed_count(), list(await state.unlisted())) == (1, ["a"])
+        assert await state.listed(["a", "b", "c"]) == [listed("b")]
 
     async def test_a_document_that_its_image_no_longer_shows_is_unlisted(self, state: MirrorState) -> None:
         await list_all(state, listed("a", "", "", "s1", "s2"))

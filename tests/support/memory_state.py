@@ -56,6 +56,8 @@ class _Held:
     facts: MirrorFacts
     memory: dict[str, JsonValue] = field(default_factory=dict)
     listed: dict[str, tuple[ListedImage, str]] = field(default_factory=dict)
+    #: The images that the listing begun last has shown so far.
+    shown: set[str] = field(default_factory=set)
     moves: dict[str, ImageRecord] = field(default_factory=dict)
     records: dict[str, ImageRecord] = field(default_factory=dict)
     bases: dict[DocumentKey, Base] = field(default_factory=dict)
@@ -116,14 +118,19 @@ class MemoryState:
 
     async def begin_listing(self) -> None:
         with self.change("begin_listing") as held:
-            held.listed = {}
+            held.shown = set()
+
+    async def end_listing(self) -> None:
+        with self.change("end_listing") as held:
+            held.listed = {id_: row for id_, row in held.listed.items() if id_ in held.shown}
 
     async def add_listed(self, images: Sequence[ListedImage], folds: Sequence[str]) -> None:
         with self.change("add_listed") as held:
             held.listed |= {image.id: (image, fold) for image, fold in zip(images, folds, strict=True)}
+            held.shown |= {image.id for image in images}
 
     async def listed_count(self) -> int:
-        return len(self.held.listed)
+        return len(self.held.shown)
 
     async def listed(self, ids: Sequence[str]) -> Sequence[ListedImage]:
         return [self.held.listed[id_][0] for id_ in ids if id_ in self.held.listed]

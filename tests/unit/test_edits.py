@@ -1,26 +1,36 @@
-"""Edits pushed between runs: as careful as a run, without one."""
+"""Edits pushed between runs, and beside one that lists its server: as careful as a run, without one."""
 
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
+import anyio
 import pytest
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
+from labelmirror.engine.cycle import CycleOptions, sync
 from labelmirror.engine.edits import Found, find_edits, push_edits
 from labelmirror.engine.verify import Damage, Depth, Subset, verify
+from labelmirror.errors import Unavailable
 from labelmirror.model.document import JsonObject
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import MirrorPolicy
+from labelmirror.model.remote import Dataset, ListingEnd, Reading, ReadWay, WantedDocument
 from labelmirror.model.report import MirrorOutcome, MirrorReport
+from labelmirror.model.saving import SaveOutcome
 from labelmirror.model.trouble import Failed, Held, HoldReason
+from labelmirror.ports.provider import PageSink
 from support.memory_mirror import Bench
-from support.memory_provider import MemoryImage
+from support.memory_provider import MemoryImage, MemoryProvider
 
 MINE: JsonObject = {"id": "mine", "name": "car", "x": 5}
 THEIRS: JsonObject = {"id": "theirs", "name": "car", "x": 6}
 KEY = DocumentKey("001")
 
 
-async def mirrored(images: int = 4, annotations: int = 3) -> Bench:
-    bench = Bench(policy=MirrorPolicy(push=True))
+async def mirrored(images: int = 4, annotations: int = 3, bench: Bench | None = None) -> Bench:
+    bench = bench or Bench(policy=MirrorPolicy(push=True))
     for number in range(images):
         bench.add(number, annotations)
     assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
@@ -177,3 +187,171 @@ async def test_a_file_that_was_written_just_now_may_be_half_done(age_s: float, r
     now_s = stat.mtime_ns / 1e9 + age_s
     seen = await find_edits(bench.mirror, None, now_s=now_s, settle_s=2.0)
     assert seen == (Found((), (bench.document(1),)) if restless else Found((KEY,), ()))
+
+
+# --- beside a listing ---------------------------------------------------------------------------------------------------
+
+WHOLE = ReadWay("whole", fixed_requests=0, documents_per_request=1, covers_all=True)
+
+
+@dataclass(slots=True)
+class KeepingProvider(MemoryProvider):
+    """A server whose listing brings the documents along, and whoever reads afterwards gets those."""
+
+    kept: dict[str, Reading] = field(default_factory=dict)
+    ways: Sequence[ReadWay] = (WHOLE,)
+
+    async def list_images(self, dataset: Dataset, sink: PageSink) -> ListingEnd:
+        self.kept = {id_: self._reading(id_) for id_ in self.images_by_id}
+        return await MemoryProvider.list_images(self, dataset, sink)
+
+    async def read(
+        self, dataset: Dataset, way: ReadWay, wanted: AsyncIterator[WantedDocument]
+    ) -> AsyncIterator[Reading]:
+        for reading in self.kept.values():
+            yield reading
+
+
+@dataclass(slots=True)
+class Meanwhile:
+    """Somebody edits, and it is pushed beside a run, from the moment when that asks for the second page of its listing.
+
+    `answered`: the page comes once that is done; else the server fails at once.
+    """
+
+    bench: Bench
+    edit: Callable[[], None]
+    answered: bool = True
+    asked: list[str] = field(default_factory=list)
+    guests: TaskGroup | None = None
+    done: anyio.Event = field(default_factory=anyio.Event)
+    pushed: MirrorReport | None = None
+
+    async def run(self, *, full: bool = False) -> MirrorReport:
+        self.bench.clock.at_s += 60.0
+        self.bench.provider.door = self.door
+        report = await sync(self.bench.mirror, CycleOptions(full_check=full, guests=self.room))
+        self.bench.provider.door = MemoryProvider().door
+        return report
+
+    @contextmanager
+    def room(self, guests: TaskGroup) -> Iterator[None]:
+        self.guests = guests
+        yield
+        self.guests = None
+
+    async def door(self, point: str) -> None:
+        await checkpoint()
+        self.asked.append(point)
+        if point == "list" and self.asked.count(point) == 2:
+            assert self.guests is not None
+            self.guests.start_soon(self.push)
+            if not self.answered:
+                raise Unavailable("the server does not answer")
+            await self.done.wait()
+
+    async def push(self) -> None:
+        self.edit()
+        edited = (await found(self.bench)).edited
+        self.pushed, left = await push(self.bench, *edited)
+        assert not left
+        self.done.set()
+
+
+async def in_pages(kind: type[MemoryProvider] = MemoryProvider) -> Bench:
+    """A mirror of eight images that are listed three by three, the newest first."""
+    return await mirrored(8, bench=Bench(provider=kind(page=3), policy=MirrorPolicy(push=True)))
+
+
+def move_here(bench: Bench, number: int) -> None:
+    """Somebody moves a box in a file: no count shows it."""
+    bench.edit(number, [{**item, "x": 77} for item in server(bench, number).annotations])
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("kind", [MemoryProvider, KeepingProvider])
+async def test_an_edit_is_pushed_beside_a_listing_which_is_neither_begun_anew_nor_believed_in_it(
+    kind: type[MemoryProvider], full: bool
+) -> None:
+    bench = await in_pages(kind)
+    before = {number: server(bench, number).annotations for number in (1, 6)}
+
+    def edit() -> None:  # one image is on the first page, the other two are on the third
+        for number in (6, 1):
+            move_here(bench, number)
+        add_here(bench, MINE, number=0)
+
+    meanwhile = Meanwhile(bench, edit)
+    report = await meanwhile.run(full=full)
+    assert meanwhile.pushed is not None
+    assert (meanwhile.pushed.outcome, meanwhile.pushed.documents.pushed) == (MirrorOutcome.SYNCED, 3)
+    edited = {bench.document(number): bench.tree.files()[bench.document(number)] for number in (0, 1, 6)}
+    assert (report.outcome, report.documents.pushed, report.documents.pulled) == (MirrorOutcome.SYNCED, 0, 0)
+    assert (report.images.pulled, report.images.retired) == (0, 0)
+    assert (meanwhile.asked.count("list"), meanwhile.asked.count("save")) == (3, 1)
+    assert on_server(bench, 0)[-1] == "mine"
+    again = await bench.sync()
+    assert (again.outcome, again.documents.pushed, again.documents.pulled) == (MirrorOutcome.SYNCED, 0, 0)
+    assert edited.items() <= bench.tree.files().items()
+    for number, annotations in before.items():
+        server(bench, number).annotations = annotations
+    assert (await bench.sync(full=True)).documents.pulled == 2
+
+
+async def test_a_document_that_was_pushed_beside_a_listing_is_read_by_the_next_run_whatever_that_showed() -> None:
+    bench = await in_pages()
+    before = server(bench, 6).annotations
+    await Meanwhile(bench, lambda: move_here(bench, 6)).run()
+    server(bench, 6).annotations = before  # as many as ever: a count that the listing showed before the push
+    assert (await bench.sync()).documents.pulled == 1
+
+
+async def test_a_listing_that_fails_cuts_off_no_push_beside_it_and_unlists_nothing() -> None:
+    bench = await in_pages()
+    meanwhile = Meanwhile(bench, lambda: move_here(bench, 1), answered=False)
+    assert (await meanwhile.run()).outcome is MirrorOutcome.UNREACHABLE
+    assert meanwhile.pushed is not None
+    assert meanwhile.pushed.documents.pushed == 1
+    assert not await bench.state.unlisted()
+    add_here(bench, MINE)
+    report, left = await push(bench, KEY)
+    assert (report.documents.pushed, left) == (1, frozenset())
+    done = await bench.sync()
+    assert (done.outcome, done.documents.pushed, done.images.retired) == (MirrorOutcome.SYNCED, 0, 0)
+
+
+async def leave_a_save_open(bench: Bench, number: int) -> None:
+    """A save that was done, of which nobody knows it."""
+    add_here(bench, MINE, number=number)
+    asked: list[str] = []
+
+    async def door(point: str) -> None:
+        asked.append(point)
+        if point == "reread" and "saved" in asked:
+            raise Unavailable("the server does not answer")
+
+    bench.provider.door, bench.provider.loses_save_answer = door, lambda: True
+    report, _ = await push(bench, DocumentKey(f"{number:03}"))
+    assert report.outcome is MirrorOutcome.UNREACHABLE
+    bench.provider.door, bench.provider.loses_save_answer = MemoryProvider().door, bool
+
+
+async def test_a_save_left_open_is_not_given_up_because_its_image_was_not_listed_yet() -> None:
+    bench = await in_pages()
+    await leave_a_save_open(bench, 0)
+    meanwhile = Meanwhile(bench, lambda: move_here(bench, 1), answered=False)
+    await meanwhile.run()
+    assert [save.outcome for save in await bench.state.journal.saves()] == [SaveOutcome.SAVED, SaveOutcome.SAVED]
+
+
+async def test_a_save_left_open_is_not_given_up_because_one_listing_lacks_its_image() -> None:
+    bench = await in_pages()
+    await leave_a_save_open(bench, 0)
+    bench.provider.hides = lambda: True
+    report = await bench.sync()
+    (failed,) = report.troubles
+    assert isinstance(failed, Failed)
+    assert (failed.id, failed.code, len(await bench.state.journal.open_records())) == ("000", "outcome_unknown", 1)
+    bench.provider.hides = bool
+    assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
+    assert [save.outcome for save in await bench.state.journal.saves()] == [SaveOutcome.SAVED]

@@ -14,7 +14,7 @@ from labelmirror.engine.agreed import refuse_outdated, still_troubled
 from labelmirror.engine.conflicts import known_conflicts
 from labelmirror.engine.look import Seen, look
 from labelmirror.engine.marker import check_marker
-from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, PAGE, Mirror, Run, image_path
+from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, PAGE, Guests, Mirror, Run, image_path
 from labelmirror.engine.pull import pull_documents, report_documents, report_invalid
 from labelmirror.engine.push import Pushing, may_be_saved
 from labelmirror.engine.retire import retire
@@ -55,14 +55,16 @@ _JUDGED = frozenset({Outcome.PUSH.value, Outcome.MERGE.value, Outcome.INVALID.va
 class CycleOptions:
     """What is asked of this one run. Without `retire` nothing is moved to the trash.
 
-    `stop`, once set, ends the run: what is in hand is finished and recorded for GRACE_S, the rest is left. `agreed` are
-    items of an earlier plan: nothing else is done, and nothing of which the world moved.
+    `stop`, once set, ends the run: what is in hand is finished and recorded for GRACE_S, the rest is left. `guests` is told
+    when edits can be pushed beside the run. `agreed` are items of an earlier plan: nothing else is done, and nothing of which
+    the world moved.
     """
 
     full_check: bool = False
     retire: bool = True
     directions: Directions = Directions.BOTH
     stop: anyio.Event | None = None
+    guests: Guests | None = None
     consent: Consent = field(default_factory=Consent)
     agreed: Agreed | None = None
 
@@ -73,6 +75,7 @@ async def sync(mirror: Mirror, options: CycleOptions) -> MirrorReport:
 
 
 async def _sync(options: CycleOptions, run: Run, report: MirrorReport) -> None:
+    run.guests = options.guests
     await run.mirror.tree.drop_leftovers()
     async with image_pull(run, report.images) as images:
         await _bring_in_step(options, run, report, images)

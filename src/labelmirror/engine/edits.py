@@ -5,7 +5,7 @@ are asked as in a run. Whatever is more than a plain edit is left to a whole run
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -87,9 +87,9 @@ async def _push(run: Run, report: MirrorReport, keys: frozenset[DocumentKey]) ->
         confirmed_absent=frozenset(),
         distrust_before_s=0.0,
         categories=dataset.category_names(),
-        alarms=await mirror.state.journal.alarms(),
-        unsettled=await settle_open_saves(run, dataset, may_send=True),
     )
+    unsettled = await settle_open_saves(run, dataset, look, may_send=True)
+    look = replace(look, unsettled=unsettled, alarms=await mirror.state.journal.alarms())
     await _record_local(run, keys)  # after open saves: those go by what the files held when they were sent
     tally, pushable = Tally(), list[DocumentRow]()
     async for page in document_pages(mirror.state):

@@ -69,8 +69,9 @@ async def look(
     mirror = run.mirror
     now_s = mirror.clock.now_s()
     facts = await mirror.state.facts()
-    dataset = await known_dataset(run, facts)
-    capabilities = await mirror.provider.capabilities()
+    async with run.room():
+        dataset = await known_dataset(run, facts)
+        capabilities = await mirror.provider.capabilities()
     # A clock that stepped back must not let old readings pass for new ones, nor put the next full check off for ever.
     await mirror.state.forget_future(now_s)
     checked_s, ended_s = (
@@ -97,7 +98,7 @@ async def look(
         categories=dataset.category_names(),
         agreed=agreed,
     )
-    unsettled = await settle_open_saves(run, dataset, may_send=finish_saves)
+    unsettled = await settle_open_saves(run, dataset, looked, may_send=finish_saves)
     looked = replace(looked, unsettled=unsettled, alarms=await mirror.state.journal.alarms())
     await place_images(run, move_files=move_files)
     reading = Readings(run, dataset, looked)
@@ -162,7 +163,8 @@ async def _scan(run: Run, reading: Readings) -> Tally:
 async def _list_unless_unchanged(run: Run, dataset: Dataset, facts: MirrorFacts, *, anew: bool) -> tuple[bool, int]:
     """Put a listing on record, unless the server's stamp says that the last one would come again."""
     state = run.mirror.state
-    stamp = await run.mirror.provider.stamp(dataset)
+    async with run.room():
+        stamp = await run.mirror.provider.stamp(dataset)
     if stamp is not None and stamp == facts.listing_stamp and not anew:
         return True, 0
     if facts.listing_stamp is not None:  # it speaks for the rows that go now
@@ -179,7 +181,8 @@ async def _absent_sets(run: Run, dataset: Dataset) -> frozenset[str]:
     missing = recorded - {entry.id for entry in dataset.sets}
     if not missing:
         return frozenset()
-    again = await run.mirror.provider.dataset(run.mirror.ref)
+    async with run.room():
+        again = await run.mirror.provider.dataset(run.mirror.ref)
     return frozenset(missing - {entry.id for entry in again.sets})
 
 
@@ -195,10 +198,13 @@ async def _list(run: Run, dataset: Dataset) -> tuple[bool, int]:
                 progress.add(len(rows))
 
             await state.begin_listing()
-            end = await provider.list_images(dataset, take)
+            async with run.room():
+                end = await provider.list_images(dataset, take)
         announced, distinct, pages = end.announced, await state.listed_count(), end.pages
         if end.steady and announced == distinct:
+            await state.end_listing()
             return True, pages
+    await state.end_listing()
     run.fail(
         DocumentKey(""),
         "",
@@ -216,7 +222,8 @@ async def _confirm_absent(run: Run, dataset: Dataset, pages: int) -> frozenset[s
     if not missing:
         return missing
     if len(missing) <= max(pages, 1):
-        return await provider.confirm_absent(dataset, sorted(missing))
+        async with run.room():
+            return await provider.confirm_absent(dataset, sorted(missing))
     await state.set_facts(replace(await state.facts(), listing_stamp=None))
     complete, _ = await _list(run, dataset)
     return missing & frozenset(await state.unlisted()) if complete else frozenset()

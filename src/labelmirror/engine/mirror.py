@@ -1,8 +1,11 @@
 """One mirror with everything that working on it needs, handed in by whoever builds it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+
+import anyio
+from anyio.abc import TaskGroup
 
 from labelmirror.errors import InvalidDocument, LabelmirrorError
 from labelmirror.model.document import Counts, Digest
@@ -47,18 +50,44 @@ class Mirror(LocalMirror):
     workers: int = 16
 
 
+#: Entered with a task group while a run does nothing but ask its server: edits may be pushed in that, and are waited for.
+Guests = Callable[[TaskGroup], AbstractContextManager[None]]
+
+
 @dataclass(slots=True)
 class Run:
     """One run over one mirror: its name in history and trash, and what it left undone.
 
-    `id` begins with the UTC time, so that old versions can be aged by it.
+    `id` begins with the UTC time, so that old versions can be aged by it. `guests` is told when edits can be pushed beside
+    the run, as `push_edits` does; None: nobody wants to.
     """
 
     id: str
     mirror: Mirror
+    guests: Guests | None = None
     troubles: list[Trouble] = field(default_factory=list)
     #: Somebody asked the run to end: nothing new is begun, what is in hand is finished and recorded.
     stopping: bool = False
+
+    @asynccontextmanager
+    async def room(self) -> AsyncIterator[None]:
+        """For asking the server, and putting on record what it lists: edits may be pushed meanwhile.
+
+        Nothing else of the mirror is touched inside, nor relied on. It ends when they have ended, and lets none be cut off
+        because the asking failed.
+        """
+        if self.guests is None:
+            yield
+            return
+        trouble: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            with self.guests(tasks):
+                try:
+                    yield
+                except (LabelmirrorError, ExceptionGroup) as error:
+                    trouble = error
+        if trouble is not None:
+            raise trouble
 
     async def map_changes(self) -> None:
         """Note durably that dataset.json is about to be out of date: images get, change or lose their places."""

@@ -1,7 +1,7 @@
 """Read the documents that may have changed, in the cheapest way, and put what was read on record."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from labelmirror.engine.mirror import Run, image_path
 from labelmirror.engine.rows import document_pages
@@ -19,7 +19,7 @@ from labelmirror.model.remote import (
 )
 from labelmirror.model.rows import DocumentRow
 from labelmirror.model.trouble import Stage
-from labelmirror.planning.plan import DocumentPlan, Look, remote_view
+from labelmirror.planning.plan import DocumentPlan, Look, is_newer_than_look, remote_view
 from labelmirror.planning.strategy import choose_way
 
 #: Readings are put on record in batches of this many.
@@ -42,6 +42,8 @@ class Readings:
     looked: Look
     needed: int = 0
     wanted: int = 0
+    #: Documents that were saved since the look began: what covers all may show them as they were before.
+    _newer: set[DocumentKey] = field(default_factory=set)
 
     async def note(self, plans: Sequence[DocumentPlan]) -> None:
         """Put documents that the listing shows to be empty on record as read, and count those still to be read.
@@ -50,6 +52,7 @@ class Readings:
         some by it is read.
         """
         state, provider = self.run.mirror.state, self.run.mirror.provider
+        self._newer |= {plan.row.key for plan in plans if is_newer_than_look(plan.row, self.looked)}
         needed = [plan.row for plan in plans if plan.selected and plan.remote.needs_reading]
         empty = {row.key for row in needed if row.remote is not None and row.remote.empty and _is_bare(row)}
         self.needed += len(needed)
@@ -144,7 +147,7 @@ class Readings:
         left_out = 0
         for reading in batch:
             image = listed.get(reading.key.image)
-            if image is None:
+            if image is None or reading.key in self._newer:
                 continue
             token = next((document.token for document in image.documents if document.set == reading.key.set), None)
             if way.covers_all and _differs(reading, image):

@@ -17,6 +17,7 @@ from labelmirror.model.remote import Dataset, ListedImage, Reading, WantedDocume
 from labelmirror.model.rows import Base, LocalFile
 from labelmirror.model.saving import Save, SaveAnswer, SaveOutcome, SaveRecord
 from labelmirror.model.trouble import Stage
+from labelmirror.planning.plan import Look
 from labelmirror.ports.provider import DocumentFormat
 from labelmirror.ports.state import DocumentRecorded
 from labelmirror.ports.tree import Placement, PlaceOutcome
@@ -95,10 +96,11 @@ def named_by_server(documents: DocumentFormat, sent: Document, held: Reading) ->
     return None if {part.key for part in before} == {part.key for part in after} else held.data
 
 
-async def settle_open_saves(run: Run, dataset: Dataset, *, may_send: bool) -> frozenset[DocumentKey]:
+async def settle_open_saves(run: Run, dataset: Dataset, looked: Look, *, may_send: bool) -> frozenset[DocumentKey]:
     """End the records of saves that a run which died or lost its connection left open; the documents that stay open.
 
-    Sends nothing but reads, except to finish with `may_send` what was done by half.
+    Sends nothing but reads, except to finish with `may_send` what was done by half. A save in an image that is not listed
+    stays open until it is known that the image is gone.
     """
     mirror, state = run.mirror, run.mirror.state
     records = await state.journal.open_records()
@@ -111,7 +113,7 @@ async def settle_open_saves(run: Run, dataset: Dataset, *, may_send: bool) -> fr
     unsettled: set[DocumentKey] = set()
     for record in records:
         held = found.get(record.key)
-        if record.key not in wanted:  # the image is gone
+        if record.key not in wanted and await _is_gone(run, record.key.image, looked):
             await state.journal.close_save(record.id, SaveOutcome.SUPERSEDED)
             continue
         said = ""
@@ -132,6 +134,13 @@ async def settle_open_saves(run: Run, dataset: Dataset, *, may_send: bool) -> fr
             await state.journal.set_alarm(record.key)
         await state.journal.close_save(record.id, outcome)
     return frozenset(unsettled)
+
+
+async def _is_gone(run: Run, image: str, looked: Look) -> bool:
+    """Whether an image that is not listed is not on the server; one that is not on record here was never seen there."""
+    if not looked.complete:
+        return False
+    return image in looked.confirmed_absent or not await run.mirror.state.rows_of_images([image])
 
 
 async def _finished(

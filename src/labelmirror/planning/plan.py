@@ -59,7 +59,7 @@ def distrust_before_s(*, now_s: float, full_check: bool, last_end_s: float | Non
 
 @dataclass(frozen=True, slots=True)
 class RemoteView:
-    """The remote side of one document as far as it is known. `read` means that it was read, not guessed from a token."""
+    """The remote side of one document as far as it is known. `read` means that a reading tells it, not base or a token."""
 
     side: Side
     counts: Counts
@@ -77,6 +77,8 @@ def remote_view(row: DocumentRow, look: Look) -> RemoteView:
     seen, base = row.remote, row.base
     if seen is not None and seen.read_digest is not None and _reading_holds(seen, look):
         return RemoteView(seen.read_digest, seen.read_counts or {}, read=True, needs_reading=False)
+    if base is not None and is_newer_than_look(row, look):
+        return RemoteView(base.digest, base.counts, read=False, needs_reading=False)
     if base is not None and seen is not None and _token_holds(base.token, seen.token, base.checked_at_s, look):
         if not _read_otherwise(seen, base):
             return RemoteView(base.digest, base.counts, read=False, needs_reading=False)
@@ -85,6 +87,15 @@ def remote_view(row: DocumentRow, look: Look) -> RemoteView:
             return RemoteView(seen.read_digest, seen.read_counts or {}, read=False, needs_reading=False)
     concerned = look.agreed is None or row.key in look.agreed.documents
     return RemoteView(Void.UNKNOWN, {}, read=False, needs_reading=concerned)
+
+
+def is_newer_than_look(row: DocumentRow, look: Look) -> bool:
+    """Whether base was seen on the server since the look began.
+
+    A push beside the listing, or the end of an earlier save, brought both sides in step then. What the listing shows of the
+    document, and all that came with it, may be from before.
+    """
+    return row.base is not None and row.base.checked_at_s > look.started_s
 
 
 def _reading_holds(seen: RemoteSeen, look: Look) -> bool:

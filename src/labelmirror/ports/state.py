@@ -59,21 +59,27 @@ class MirrorState(Protocol):
         ...
 
     # --- looking at the server -------------------------------------------------------------------------------------
+    # Listed is what the last listing that ended showed. A row that was put on record since counts too, as it is then: until
+    # a listing ends, nothing is missing in it.
 
     async def begin_listing(self) -> None:
-        """Start a new listing: rows of earlier ones no longer count as listed, readings stay."""
+        """Start a new listing, in the place of one that did not end. Whatever is listed stays so for now."""
         ...
 
     async def add_listed(self, images: Sequence[ListedImage], folds: Sequence[str]) -> None:
-        """Put rows of the present listing on record (again is harmless). `folds` are their folded paths."""
+        """Put rows of the listing begun last on record (again is harmless). `folds` are their folded paths."""
         ...
 
     async def listed_count(self) -> int:
-        """The number of distinct images in the present listing."""
+        """The number of distinct images in the listing begun last, ended or not."""
+        ...
+
+    async def end_listing(self) -> None:
+        """The listing begun last has come to its end: what it did not show is no longer listed. Readings stay."""
         ...
 
     async def listed(self, ids: Sequence[str]) -> Sequence[ListedImage]:
-        """These rows of the present listing, in the order of `ids`; unknown ids are left out."""
+        """The newest rows of these images, in the order of `ids`; what is not listed is left out."""
         ...
 
     async def add_readings(self, readings: Sequence[tuple[Reading, Token | None]], at_s: float) -> None:
@@ -81,7 +87,7 @@ class MirrorState(Protocol):
         ...
 
     async def unlisted(self) -> Sequence[str]:
-        """The images on record that the present listing does not show, sorted."""
+        """The images on record that are not listed, sorted."""
         ...
 
     # --- rows ------------------------------------------------------------------------------------------------------

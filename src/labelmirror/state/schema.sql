@@ -2,12 +2,13 @@
 -- BLOB in UTF-8 with surrogates passed, which sorts by code point as Python does. Times are wall-clock seconds, unless a
 -- name ends in _ns. All rows of a mirror go with it.
 
--- A mirror by name; `listing` numbers its present listing, `facts` are MirrorFacts in JSON.
+-- A mirror by name; `listing` numbers its listing in force, `begun` the one begun last, `facts` are MirrorFacts in JSON.
 CREATE TABLE mirrors (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
   listing INTEGER NOT NULL DEFAULT 0,
-  facts TEXT NOT NULL
+  facts TEXT NOT NULL,
+  begun INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- What a provider remembers from run to run, in JSON.

@@ -140,11 +140,14 @@ class SqliteMirrorState:
     async def begin_listing(self) -> None:
         await self._write_all("begin_listing", [(self._mirror,)])
 
+    async def end_listing(self) -> None:
+        await self._write_all("end_listing", [(self._mirror,)])
+
     async def add_listed(self, images: Sequence[ListedImage], folds: Sequence[str]) -> None:
         mirror = self._mirror
 
         def work(connection: sqlite3.Connection) -> None:
-            listing = self._listing(connection)
+            listing = self._begun(connection)
             connection.executemany(SQL["mark_listed"], [(mirror, outside(image.id), listing) for image in images])
             changed: list[tuple[values.Column, ...]] = []
             documents: list[tuple[values.Column, ...]] = []
@@ -164,7 +167,7 @@ class SqliteMirrorState:
 
     async def listed_count(self) -> int:
         def work(connection: sqlite3.Connection) -> int:
-            parameters = (self._mirror, self._listing(connection))
+            parameters = (self._mirror, self._begun(connection))
             (count,) = connection.execute(SQL["listed_count"], parameters).fetchone()
             return int(count)
 
@@ -388,6 +391,10 @@ class SqliteMirrorState:
     def _listing(self, connection: sqlite3.Connection) -> int:
         (listing,) = connection.execute(SQL["listing"], (self._mirror,)).fetchone()
         return int(listing)
+
+    def _begun(self, connection: sqlite3.Connection) -> int:
+        (begun,) = connection.execute(SQL["begun"], (self._mirror,)).fetchone()
+        return int(begun)
 
     # --- on the loop -------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 -- Every statement of the store. The line above each names it and says what it does; `statements.py` reads them.
--- Strings from outside are BLOB, see schema.sql. :listing is the number of the present listing.
+-- Strings from outside are BLOB, see schema.sql. :listing is the number of the listing in force; what one that is under way,
+-- or was cut off, has shown since has a higher one, and counts as listed too.
 
 -- mirror_ids: All mirrors by name.
 SELECT name, id FROM mirrors ORDER BY name;
@@ -22,13 +23,19 @@ INSERT INTO memory (mirror, name, value) VALUES (?, ?, ?) ON CONFLICT DO UPDATE 
 -- forget_remembered: Forget what was put under a name.
 DELETE FROM memory WHERE mirror = ? AND name = ?;
 
--- begin_listing: Give the next listing its number, which unlists every row.
-UPDATE mirrors SET listing = listing + 1 WHERE id = ?;
+-- begin_listing: Give the next listing its number. The one in force stays so.
+UPDATE mirrors SET begun = begun + 1 WHERE id = ?;
 
--- listing: The number of the present listing.
+-- end_listing: The listing begun last is in force, which unlists every row that it did not show.
+UPDATE mirrors SET listing = begun WHERE id = ?;
+
+-- listing: The number of the listing in force.
 SELECT listing FROM mirrors WHERE id = ?;
 
--- mark_listed: The present listing shows this image.
+-- begun: The number of the listing begun last.
+SELECT begun FROM mirrors WHERE id = ?;
+
+-- mark_listed: The listing begun last shows this image.
 INSERT INTO listed (mirror, image, listing) VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET listing = excluded.listing WHERE listing <> excluded.listing;
 
@@ -45,12 +52,12 @@ DELETE FROM listed_documents WHERE mirror = ? AND image = ?;
 INSERT INTO listed_documents (mirror, image, set_id, token, empty) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET token = excluded.token, empty = excluded.empty;
 
--- listed_count: How many images the present listing shows.
+-- listed_count: How many images a listing shows.
 SELECT count(*) FROM listed WHERE mirror = ? AND listing = ?;
 
--- listed_image: One row of the present listing.
+-- listed_image: One listed row.
 SELECT s.image, s.origin, s.status, s.rest FROM listings s JOIN listed l ON l.mirror = s.mirror AND l.image = s.image
-WHERE s.mirror = ? AND s.image = ? AND l.listing = ?;
+WHERE s.mirror = ? AND s.image = ? AND l.listing >= ?;
 
 -- put_reading: The newest reading of a document.
 INSERT INTO readings (mirror, image, set_id, digest, content, counts, token, at_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -69,23 +76,23 @@ INSERT INTO contents (id, data) VALUES (?, ?) ON CONFLICT DO NOTHING;
 -- content: A stored content, compressed.
 SELECT data FROM contents WHERE id = ?;
 
--- unlisted: Images on record that the present listing does not show.
+-- unlisted: Images on record that are not listed.
 SELECT i.image FROM images i
 WHERE i.mirror = :mirror AND NOT EXISTS (
-  SELECT 1 FROM listed l WHERE l.mirror = i.mirror AND l.image = i.image AND l.listing = :listing)
+  SELECT 1 FROM listed l WHERE l.mirror = i.mirror AND l.image = i.image AND l.listing >= :listing)
 ORDER BY i.image;
 
 -- image_rows: The next images that are on record or listed.
 WITH ids AS (
   SELECT image FROM images WHERE mirror = :mirror AND image > :after
   UNION
-  SELECT image FROM listed WHERE mirror = :mirror AND image > :after AND listing = :listing
+  SELECT image FROM listed WHERE mirror = :mirror AND image > :after AND listing >= :listing
   ORDER BY image LIMIT :limit)
 SELECT ids.image, i.origin, i.place, i.size_bytes, i.sha256, i.stat_size_bytes, i.mtime_ns, i.ctime_ns, i.inode, i.condition,
   s.image IS NOT NULL, s.status, json_extract(s.rest, '$[0]')
 FROM ids
 LEFT JOIN images i ON i.mirror = :mirror AND i.image = ids.image
-LEFT JOIN listed l ON l.mirror = :mirror AND l.image = ids.image AND l.listing = :listing
+LEFT JOIN listed l ON l.mirror = :mirror AND l.image = ids.image AND l.listing >= :listing
 LEFT JOIN listings s ON s.mirror = l.mirror AND s.image = l.image
 ORDER BY ids.image;
 
@@ -94,7 +101,7 @@ SELECT d.image, d.set_id FROM documents d JOIN images i ON i.mirror = d.mirror A
 WHERE d.mirror = :mirror AND (d.image, d.set_id) > (:image, :set_id)
 UNION
 SELECT t.image, t.set_id FROM listed_documents t
-JOIN listed l ON l.mirror = t.mirror AND l.image = t.image AND l.listing = :listing
+JOIN listed l ON l.mirror = t.mirror AND l.image = t.image AND l.listing >= :listing
 JOIN images i ON i.mirror = t.mirror AND i.image = t.image
 WHERE t.mirror = :mirror AND (t.image, t.set_id) > (:image, :set_id)
 ORDER BY 1, 2 LIMIT :limit;
@@ -108,7 +115,7 @@ ORDER BY 1, 2 LIMIT :limit;
 SELECT image, set_id FROM documents WHERE mirror = :mirror AND image = :image
 UNION
 SELECT t.image, t.set_id FROM listed_documents t
-JOIN listed l ON l.mirror = t.mirror AND l.image = t.image AND l.listing = :listing
+JOIN listed l ON l.mirror = t.mirror AND l.image = t.image AND l.listing >= :listing
 WHERE t.mirror = :mirror AND t.image = :image;
 
 -- sides: The three sides of the documents in `keys`, which goes before as one of the queries above.
@@ -119,7 +126,7 @@ SELECT keys.image, keys.set_id, i.place,
 FROM keys
 JOIN images i ON i.mirror = :mirror AND i.image = keys.image
 LEFT JOIN documents d ON d.mirror = :mirror AND d.image = keys.image AND d.set_id = keys.set_id
-LEFT JOIN listed l ON l.mirror = :mirror AND l.image = keys.image AND l.listing = :listing
+LEFT JOIN listed l ON l.mirror = :mirror AND l.image = keys.image AND l.listing >= :listing
 LEFT JOIN listed_documents t ON t.mirror = l.mirror AND t.image = l.image AND t.set_id = keys.set_id
 LEFT JOIN readings r ON r.mirror = :mirror AND r.image = keys.image AND r.set_id = keys.set_id
 LEFT JOIN listings s ON s.mirror = l.mirror AND s.image = l.image
@@ -131,7 +138,7 @@ SELECT s.fold, s.image, s.origin, s.status, s.rest,
   EXISTS (SELECT 1 FROM images o WHERE o.mirror = s.mirror AND o.fold = s.fold AND o.image <> s.image)
 FROM listings s
 LEFT JOIN images i ON i.mirror = s.mirror AND i.image = s.image
-CROSS JOIN listed l ON l.mirror = s.mirror AND l.image = s.image AND l.listing = :listing
+CROSS JOIN listed l ON l.mirror = s.mirror AND l.image = s.image AND l.listing >= :listing
 WHERE s.mirror = :mirror AND (s.fold, s.image) > (:fold, :image) AND s.fold <= :last
   AND (i.image IS NULL OR i.origin <> s.origin)
 ORDER BY s.fold, s.image LIMIT :limit;
@@ -222,16 +229,16 @@ INSERT INTO troubles (mirror, position, item) VALUES (?, ?, ?);
 -- troubles: What was left undone.
 SELECT item FROM troubles WHERE mirror = ? ORDER BY position;
 
--- drop_old_listed_documents: Forget documents of rows that the present listing does not show.
+-- drop_old_listed_documents: Forget documents of rows that are not listed any more.
 DELETE FROM listed_documents WHERE mirror = :mirror AND image IN (
-  SELECT image FROM listed WHERE mirror = :mirror AND listing <> :listing);
+  SELECT image FROM listed WHERE mirror = :mirror AND listing < :listing);
 
--- drop_old_listings: Forget rows that the present listing does not show.
+-- drop_old_listings: Forget rows that are not listed any more.
 DELETE FROM listings WHERE mirror = :mirror AND image IN (
-  SELECT image FROM listed WHERE mirror = :mirror AND listing <> :listing);
+  SELECT image FROM listed WHERE mirror = :mirror AND listing < :listing);
 
 -- drop_old_listed: Forget when they were last shown.
-DELETE FROM listed WHERE mirror = :mirror AND listing <> :listing;
+DELETE FROM listed WHERE mirror = :mirror AND listing < :listing;
 
 -- drop_unused_contents: Forget contents to which no mirror refers.
 DELETE FROM contents WHERE id IN (
