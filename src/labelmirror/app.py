@@ -74,9 +74,16 @@ async def open_mirror(
     shop: Workshop, name: str, *, wait_s: float = 0.0, budget: RunBudget | None = None
 ) -> AsyncIterator[Mirror]:
     """A mirror to work on, under its lock. Raises Locked when another run has it for longer than `wait_s`."""
+    lock = hold_lock(shop.config.settings.state, name, clock=shop.clock, wait_s=wait_s)
+    async with lock, open_mirror_beside(shop, name, budget=budget) as mirror:
+        yield mirror
+
+
+@asynccontextmanager
+async def open_mirror_beside(shop: Workshop, name: str, *, budget: RunBudget | None = None) -> AsyncIterator[Mirror]:
+    """A mirror to work on beside a run of this process that has its lock, and has room for others (`Run.room`)."""
     settings = shop.config.settings.datasets[name]
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(hold_lock(shop.config.settings.state, name, clock=shop.clock, wait_s=wait_s))
         local = await stack.enter_async_context(open_local_mirror(shop, name))
         provider = await stack.enter_async_context(
             open_provider(shop, settings.server, memory=local.state.memory, budget=budget)

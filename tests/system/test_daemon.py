@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from labelmirror.standin import Fault, FaultKind
+from labelmirror.standin import Fault, FaultKind, delivery
 from labelmirror.state.lock import hold_lock
 from labelmirror.telemetry.clock import SystemClock
 from support.cli import Home, drop_annotation, home, labelmirror
@@ -56,6 +56,33 @@ async def test_it_mirrors_at_once_then_pushes_an_edit_as_it_is_made_and_takes_it
             assert len(running.log("cycle.finished")) == 1
             (mirror,) = (await here.json("status"))["mirrors"]
             assert mirror["state"] == "in_step"
+
+
+async def test_an_edit_is_pushed_while_a_cycle_waits_for_the_listing_of_its_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, pushed = anyio.Event(), anyio.Event()
+
+    async def hang(_request: object, _longest_s: float) -> None:
+        asked.set()
+        await pushed.wait()
+
+    monkeypatch.setattr(delivery, "hang", hang)
+    async with home(tmp_path) as here:
+        here.configure("push = true", 'every = "1h"', *SETTLE)
+        async with daemon(here) as running:
+            await running.line("cycle.finished")
+            listing = f"/api/v1/developer/datasets/{here.dataset.id}"
+            here.standin.faults.add(Fault(route=listing, kind=FaultKind.TIMEOUT))
+            await here.json("sync-now")
+            await running.until(asked.is_set, "the listing")
+            drop_annotation(here.documents()[0])
+            edits = await running.line("edits.finished", pushed=1)
+            assert edits["requests"] <= 5
+            assert len(running.log("cycle.finished")) == 1
+            pushed.set()
+            await running.line("cycle.finished", cause="asked", outcome="synced", pushed=0, documents_pulled=0)
+        assert saves(here) == 1
 
 
 async def test_an_edit_made_while_no_daemon_ran_is_found_and_pushed(tmp_path: Path) -> None:

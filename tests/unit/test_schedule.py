@@ -146,6 +146,42 @@ def test_the_longest_due_goes_first() -> None:
     assert [start.name for start in starts(*turns)] == ["4", "3", "2", "1"]
 
 
+BESIDE = Start("street", Work.EDITS, Cause.EDITED, beside=True)
+
+
+def test_edits_are_pushed_beside_a_cycle_that_only_asks_its_server_one_push_after_the_other() -> None:
+    listing = begun(turn(begun_s=None, room=True, settled_s=NOW_S, restless_s=NOW_S - 2), cycle("street"))
+    assert starts(listing) == (BESIDE,)
+    assert starts(replace(listing, room=False)) == starts(replace(listing, paused=True)) == ()
+    assert decide([replace(listing, settled_s=NOW_S + 1)], {"acme": WELL}, NOW_S) == Decision((), NOW_S + 1)
+    looked_at = replace(listing, settled_s=None, restless_s=None, scan_s=NOW_S)
+    assert starts(looked_at) == (replace(BESIDE, cause=Cause.SCAN),)
+    assert starts(begun(listing, BESIDE)) == ()
+    # It has the cycle's place on the server, and no other one.
+    others = [replace(listing, name=str(number), room=False) for number in range(PER_SERVER)]
+    due = turn("due", begun_s=None)
+    assert starts(*others, listing, due) == (BESIDE,)
+    assert starts(*others[2:], listing, due) == (BESIDE, cycle("due"))
+    assert starts(begun(listing, BESIDE), *others[2:], due) == (cycle("due"),)
+
+
+@pytest.mark.parametrize("outcome", [*MirrorOutcome, None])
+def test_what_becomes_of_a_push_beside_a_cycle_neither_ends_that_nor_asks_for_another(
+    outcome: MirrorOutcome | None,
+) -> None:
+    listing = begun(turn(room=True, settled_s=NOW_S), cycle("street"))
+    beside = Ended(start=BESIDE, began_s=NOW_S, outcome=outcome, more=True)
+    pushed, health = after(begun(listing, BESIDE), WELL, beside, now_s=NOW_S + 1, draw=0.5)
+    assert (pushed.working, pushed.beside, pushed.begun_s) == (True, False, listing.begun_s)
+    # A server that fails is left in peace for a while, beside a cycle too.
+    waits = outcome in {
+        MirrorOutcome.FAILED, MirrorOutcome.STOPPED, MirrorOutcome.LOCKED, MirrorOutcome.UNREACHABLE
+    }  # fmt: skip
+    assert decide([pushed], {"acme": health}, NOW_S + 1).starts == (() if waits else (BESIDE,))
+    done, _ = after(pushed, health, ended(MirrorOutcome.SYNCED, reached=True), now_s=NOW_S + 2, draw=0.5)
+    assert (done.working, done.owed, done.failures, due_s(done, WELL, NOW_S + 2)) == (False, False, 0, NOW_S + 3600)
+
+
 def test_a_long_cycle_makes_way_for_an_edit_now_and_then() -> None:
     listing = begun(turn(settled_s=NOW_S, restless_s=NOW_S - 2), cycle("street"))
     assert decide([listing], {"acme": WELL}, NOW_S).ways == ()

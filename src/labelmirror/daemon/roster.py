@@ -1,11 +1,13 @@
 """The mirrors of the configuration in force: what the daemon knows of each and of their servers, and the turns under way."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
 from labelmirror.app import Workshop, open_local_mirror
 from labelmirror.config import Config, DatasetSettings
@@ -32,9 +34,20 @@ from labelmirror.model.report import MirrorReport, RunError
 from labelmirror.model.trouble import Held
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Room beside a cycle under way, which waits for all that is begun in `tasks`. Who works there works with its `shop`, whose
+    clock is `pulse`: as long as they give signs of life, so does the cycle.
+    """
+
+    shop: Workshop
+    pulse: Pulse
+    tasks: TaskGroup
+
+
 @dataclass(slots=True)
 class Mirrored:
-    """One mirror as the loop knows it. `last` is the report of its last cycle.
+    """One mirror as the loop knows it. `last` is the report of its last cycle, `room` what there is beside the one under way.
 
     `ended` counts the cycles that ended, for better or worse; `made_way` is whether the last of them did that for an edit, and
     `ending` how the last ended that did not.
@@ -43,6 +56,7 @@ class Mirrored:
     settings: DatasetSettings
     turn: Turn
     settling: Settling = field(default_factory=Settling)
+    room: Room | None = None
     last_sync_s: float | None = None
     cycles: int = 0
     last: MirrorReport | None = None
@@ -58,11 +72,15 @@ class Mirrored:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnderWay:
-    """A turn under way: its signs of life, the event that asks for its end, and whether that is for an edit's sake."""
+    """A turn under way: what it works with, its signs of life, the room it is in if it is beside another, the event that asks
+    for its end, and whether that is for an edit's sake.
+    """
 
     mirror: Mirrored
     start: Start
+    shop: Workshop
     pulse: Pulse
+    room: Room | None = None
     stop: anyio.Event = field(default_factory=anyio.Event)
     way: anyio.Event = field(default_factory=anyio.Event)
 
@@ -116,9 +134,23 @@ class Roster:
         """A turn begins."""
         mirror = self.mirrors[start.name]
         mirror.turn = begun(mirror.turn, start)
-        under_way = UnderWay(mirror, start, Pulse(self._clock))
+        if start.beside:
+            assert mirror.room is not None, "beside a cycle that has room"
+            under_way = UnderWay(mirror, start, mirror.room.shop, mirror.room.pulse, mirror.room)
+        else:
+            pulse = Pulse(self._clock)
+            under_way = UnderWay(mirror, start, replace(self.shop, clock=pulse), pulse)
         self.under_way.add(under_way)
         return under_way
+
+    @contextmanager
+    def room(self, cycle: UnderWay, tasks: TaskGroup) -> Iterator[None]:
+        """For as long as this lasts, there is room beside a cycle under way."""
+        cycle.mirror.room = Room(cycle.shop, cycle.pulse, tasks)
+        try:
+            yield
+        finally:
+            cycle.mirror.room = None
 
     def end(self, under_way: UnderWay, ended: Ended, error: RunError | None, *, draw: float) -> None:
         """A turn ended, with this error if any. `draw` in [0, 1) jitters the time until the next try."""
@@ -160,13 +192,14 @@ class Roster:
 
     def at_work(self) -> Sequence[str]:
         """The mirrors that have their turn."""
-        return sorted(each.start.name for each in self.under_way)
+        return sorted({each.start.name for each in self.under_way})
 
     def _present(self, mirror: Mirrored) -> Turn:
         """A mirror's turn, with what its files are doing."""
         settle_s = self.shop.config.settings.daemon.settle.total_seconds()
         return replace(
             mirror.turn,
+            room=mirror.room is not None,
             settled_s=mirror.settling.settled_s(settle_s),
             restless_s=mirror.settling.since_s,
             scan_s=0.0 if mirror.settling.flooded else mirror.turn.scan_s,

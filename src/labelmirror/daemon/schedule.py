@@ -98,8 +98,8 @@ class Turn:
     `begun_s` is when its last cycle began that came to its end, for better or worse. `owed`: a cycle was due and could not be
     done. `not_before_s` holds it back after trouble. `settled_s` is when the files that were edited will have come to rest,
     `restless_s` since when there are such (both None: there are none); `scan_s` when all files are to be looked at.
-    `listed_s` is when the cycle under way had listed its server (None: it has not; without that no edit can be pushed),
-    `way_s` when one last made way for an edit.
+    `room`: the cycle under way only asks its server just now, so that edits can be pushed beside it; `beside`: that is being
+    done. `listed_s` is when that cycle had listed its server (None: it has not), `way_s` when one last made way for an edit.
     """
 
     name: str
@@ -107,6 +107,8 @@ class Turn:
     rhythm: Rhythm
     begun_s: float | None = None
     working: bool = False
+    room: bool = False
+    beside: bool = False
     paused: bool = False
     asked: bool = False
     owed: bool = False
@@ -129,11 +131,12 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A turn that begins now."""
+    """A turn that begins now; one `beside` a cycle under way shares its place on the server, and its lock."""
 
     name: str
     work: Work
     cause: Cause
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,7 @@ def decide(turns: Sequence[Turn], servers: Mapping[str, Health], now_s: float) -
     wake_s = now_s + NAP_MAX_S
     working = {server: sum(turn.working and turn.server == server for turn in turns) for server in servers}
     waiting: list[tuple[float, str, str, Start]] = []
+    starts: list[Start] = []
     ways: list[str] = []
     for turn in turns:
         if turn.working:
@@ -174,13 +178,15 @@ def decide(turns: Sequence[Turn], servers: Mapping[str, Health], now_s: float) -
                 ways.append(turn.name)
             elif at_s is not None:
                 wake_s = min(wake_s, at_s)
-            continue
         for at_s, start in _wishes(turn, servers[turn.server], now_s):
-            if at_s <= now_s:
+            if at_s > now_s:
+                wake_s = min(wake_s, at_s)
+                continue
+            if start.beside:
+                starts.append(start)
+            else:
                 waiting.append((at_s, turn.name, turn.server, start))
-                break
-            wake_s = min(wake_s, at_s)
-    starts: list[Start] = []
+            break
     for _, _, server, start in sorted(waiting, key=lambda each: each[:2]):
         room = 1 if servers[server].failures else PER_SERVER
         if working[server] < room:
@@ -200,14 +206,16 @@ def _way_s(turn: Turn) -> float | None:
 def _wishes(turn: Turn, health: Health, now_s: float) -> Sequence[tuple[float, Start]]:
     """What a mirror could do next and when, what goes first in front."""
     wishes: list[tuple[float, Start]] = []
+    if turn.working and (turn.beside or not turn.room):
+        return wishes
     held_s = max(turn.not_before_s, health.not_before_s if health.failures else 0.0)
     if not turn.paused:
         if turn.settled_s is not None:
-            wishes.append((max(turn.settled_s, held_s), Start(turn.name, Work.EDITS, Cause.EDITED)))
+            wishes.append((max(turn.settled_s, held_s), Start(turn.name, Work.EDITS, Cause.EDITED, turn.working)))
         if turn.scan_s is not None:
-            wishes.append((max(turn.scan_s, held_s), Start(turn.name, Work.EDITS, Cause.SCAN)))
+            wishes.append((max(turn.scan_s, held_s), Start(turn.name, Work.EDITS, Cause.SCAN, turn.working)))
     cycle_s = due_s(turn, health, now_s)
-    if cycle_s is not None:
+    if cycle_s is not None and not turn.working:
         cause = Cause.ASKED if turn.asked else Cause.RETRY if turn.owed else Cause.SCHEDULE
         wishes.append((cycle_s, Start(turn.name, Work.CYCLE, cause)))
     return wishes
@@ -231,6 +239,8 @@ class Ended:
 
 def begun(turn: Turn, start: Start) -> Turn:
     """A mirror whose turn begins. What is asked for from now on is another turn."""
+    if start.beside:
+        return replace(turn, beside=True)
     return replace(turn, working=True, asked=turn.asked and start.work is not Work.CYCLE)
 
 
@@ -238,9 +248,10 @@ def after(turn: Turn, health: Health, ended: Ended, *, now_s: float, draw: float
     """A mirror and its server after a turn. `draw` in [0, 1) jitters the time until the next try.
 
     A mirror that was locked, or whose server was not reached, is still owed its cycle. One that failed has had it, and waits
-    for its next, or longer if that comes too soon. Edits that could not be pushed are a cycle's work.
+    for its next, or longer if that comes too soon. Edits that could not be pushed are a cycle's work: of what was left beside
+    one under way, that one's own end says what becomes of it.
     """
-    turn = replace(turn, working=False, listed_s=None)
+    turn = replace(turn, beside=False) if ended.start.beside else replace(turn, working=False, listed_s=None)
     if ended.reached:
         health = Health()
     if ended.made_way:

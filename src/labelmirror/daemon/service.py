@@ -1,14 +1,16 @@
 """The daemon's loop: it asks the schedule what is due, begins it, and hears how it ended. All deciding is elsewhere."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import anyio
 import structlog
 from anyio import to_thread
+from anyio.abc import TaskGroup
 
 from labelmirror.app import Workshop, hold_service
 from labelmirror.config import Config
@@ -191,7 +193,9 @@ class Service:
                 now_s = self._clock.now_s()
                 decision = self._roster.decide(now_s)
                 for start in decision.starts:
-                    turns.start_soon(self._turn, self._roster.begin(start))
+                    under_way = self._roster.begin(start)
+                    tasks = turns if under_way.room is None else under_way.room.tasks
+                    tasks.start_soon(self._turn, under_way)
                 self._make_way(decision.ways)
                 if not decision.starts:
                     await self._wait(self._news, decision.wake_s - now_s)
@@ -225,10 +229,16 @@ class Service:
                 each.way.set()
                 each.stop.set()
 
+    @contextmanager
+    def _room(self, cycle: UnderWay, tasks: TaskGroup) -> Iterator[None]:
+        """A cycle asks its server, and edits may be pushed meanwhile."""
+        with self._roster.room(cycle, tasks):
+            self._news.set()
+            yield
+
     async def _turn(self, under_way: UnderWay) -> None:
         """One turn of one mirror. Its trouble decides when it comes again, and never reaches another mirror."""
-        mirror, start, stop = under_way.mirror, under_way.start, under_way.stop
-        shop = replace(self._roster.shop, clock=under_way.pulse)
+        mirror, start, shop = under_way.mirror, under_way.start, under_way.shop
         ended = Ended(start=start, began_s=self._clock.now_s(), outcome=MirrorOutcome.FAILED)
         report: MirrorReport | None = None
         trouble: RunError | None = None
@@ -238,7 +248,7 @@ class Service:
                 trouble = run_error(Unavailable(f"the server {mirror.turn.server} cannot be reached"))
             elif start.work is Work.CYCLE:
                 self._teller.begins(shop.config.settings.daemon)
-                report = await work.cycle(shop, start.name, stop)
+                report = await work.cycle(shop, start.name, under_way.stop, partial(self._room, under_way))
                 trouble = report.error
                 made_way = report.outcome is MirrorOutcome.STOPPED and under_way.way.is_set()
                 ended = replace(ended, outcome=report.outcome, made_way=made_way)
@@ -292,7 +302,7 @@ class Service:
         mirror.settling = mirror.settling.noted(found.restless, self._clock.now_s())
         if not found.edited:
             return None, False
-        return await work.push(shop, start.name, found.edited, under_way.stop)
+        return await work.push(shop, start.name, found.edited, under_way.stop, beside=start.beside)
 
 
 def _refuse_fixed(old: Config, new: Config) -> None:

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import anyio
 
-from labelmirror.app import Workshop, open_local_mirror, open_mirror, open_provider
+from labelmirror.app import Workshop, open_local_mirror, open_mirror, open_mirror_beside, open_provider
 from labelmirror.engine import cycle as engine
 from labelmirror.engine.cycle import CycleOptions
 from labelmirror.engine.edits import Found, find_edits, push_edits
+from labelmirror.engine.mirror import Beside
 from labelmirror.engine.runs import outcome_of_error, run_error
 from labelmirror.errors import BudgetSpent, LabelmirrorError, Unavailable
 from labelmirror.model.events import Answered, Event
@@ -18,12 +19,12 @@ from labelmirror.telemetry.reporter import Reporters
 from labelmirror.transport.allowance import RunBudget
 
 
-async def cycle(shop: Workshop, name: str, stop: anyio.Event) -> MirrorReport:
-    """One whole run, under the mirror's lock."""
+async def cycle(shop: Workshop, name: str, stop: anyio.Event, beside: Beside) -> MirrorReport:
+    """One whole run, under the mirror's lock; `beside` is told when edits can be pushed beside it, under the same lock."""
 
     async def work() -> MirrorReport:
         async with open_mirror(shop, name) as mirror:
-            return await engine.sync(mirror, CycleOptions(stop=stop))
+            return await engine.sync(mirror, CycleOptions(stop=stop, beside=beside))
 
     return await _attempt(name, work)
 
@@ -61,14 +62,17 @@ async def find(shop: Workshop, name: str, paths: Collection[str] | None, settle_
 
 
 async def push(
-    shop: Workshop, name: str, keys: Collection[DocumentKey], stop: anyio.Event
+    shop: Workshop, name: str, keys: Collection[DocumentKey], stop: anyio.Event, *, beside: bool
 ) -> tuple[MirrorReport, bool]:
-    """Carry edits to the server, under the mirror's lock; whether anything is left for a whole run."""
+    """Carry edits to the server, under the mirror's lock, or that of a cycle that has room `beside` it; whether anything is left
+    for a whole run.
+    """
     left: Collection[DocumentKey] = keys
+    opened = open_mirror_beside if beside else open_mirror
 
     async def work() -> MirrorReport:
         nonlocal left
-        async with open_mirror(shop, name, budget=RunBudget(for_pushes=True)) as mirror:
+        async with opened(shop, name, budget=RunBudget(for_pushes=True)) as mirror:
             report, left = await push_edits(mirror, keys, stop)
         return report
 
