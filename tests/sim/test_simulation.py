@@ -53,17 +53,19 @@ ROWS = {
 }
 
 
-def live(seeds: Sequence[int]) -> tuple[Counter[str], Counter[str], Counter[str]]:
-    """Live through these seeds; counts of table rows, faults and crash points."""
+def live(seeds: Sequence[int]) -> tuple[Counter[str], ...]:
+    """Live through these seeds; counts of table rows, faults, crash points and saves."""
     rows: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     crashes: Counter[str] = Counter()
+    saves: Counter[str] = Counter()
     for seed in seeds:
         world = simulate(seed)
         rows += world.rows
         faults += world.faults
         crashes += world.crashes
-    return rows, faults, crashes
+        saves += world.saves
+    return rows, faults, crashes, saves
 
 
 def test_no_edit_is_lost_and_every_world_comes_to_rest(
@@ -76,16 +78,19 @@ def test_no_edit_is_lost_and_every_world_comes_to_rest(
     rows: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     crashes: Counter[str] = Counter()
-    for more_rows, more_faults, more_crashes in lived(live, seeds, at_once=50):
+    saves: Counter[str] = Counter()
+    for more_rows, more_faults, more_crashes, more_saves in lived(live, seeds, at_once=50):
         rows += more_rows
         faults += more_faults
         crashes += more_crashes
-    tables = (("row", rows), ("fault", faults), ("death", crashes))
+        saves += more_saves
+    tables = (("row", rows), ("fault", faults), ("death", crashes), ("save", saves))
     lines = [f"{count:9}  {title}  {name}" for title, counts in tables for name, count in sorted(counts.items())]
     record_property("shown", "\n".join([f"seeds {seeds[0]} to {seeds[-1]}", *lines]))
     assert not ROWS - rows.keys(), "rows of the table that no world reached"
     assert not {*FAULTS, *SAVE_FAULTS} - faults.keys(), "faults that never struck"
     assert not set(CRASH_POINTS) - crashes.keys(), "points at which nothing ever died"
+    assert saves["pushed beside a run"], "no edit was pushed while a run listed its server"
 
 
 # --- planted bugs: each breaks one law, and the worlds must show it ------------------------------------------------

@@ -8,13 +8,17 @@ that nothing of its unwinding can have an effect. The next life starts on what t
 import dataclasses
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 from unittest.mock import patch
 
 import anyio
+from anyio.abc import TaskGroup
 
 from labelmirror.engine.cycle import CycleOptions, plan, sync
+from labelmirror.engine.edits import find_edits, push_edits
 from labelmirror.engine.mirror import Mirror
 from labelmirror.errors import DiskError, LabelmirrorError, Limited, ProtocolError, Rejected, Unavailable
 from labelmirror.model.actions import Agreed
@@ -28,7 +32,7 @@ from labelmirror.model.saving import Save, SaveOutcome
 from labelmirror.model.trouble import Failed, Stage
 from labelmirror.planning import plan as planning
 from labelmirror.planning.classify import Side, Verdict, Void, classify
-from support.memory_provider import JPEG, MemoryImage, MemoryProvider, PlainFormat
+from support.memory_provider import ARCHIVE, JPEG, SINGLE, WHOLE, MemoryImage, MemoryProvider, PlainFormat
 from support.memory_state import MemoryState
 from support.memory_tree import MemoryTree
 from support.virtual_loop import VirtualClock, run_virtual
@@ -156,6 +160,7 @@ class World:
             page=self.rng.choice([3, 7, 50]),
             save_batch=self.rng.choice([1, 3, 200]),
             atomic_saves=self.rng.choice([True, True, False]),
+            ways=self.rng.choice([(SINGLE, ARCHIVE), (SINGLE, ARCHIVE), (SINGLE, WHOLE)]),
         )
         self.tree = MemoryTree(self._tree_step)
         self.state = MemoryState()
@@ -504,11 +509,33 @@ class World:
     ) -> MirrorReport | None:
         """One run of the program; None when it died."""
         options = CycleOptions(full_check=full, consent=consent or Consent(), agreed=self.agreed)
-        report = await self.live(life or Life(self), lambda mirror: sync(mirror, options))
+
+        async def work(mirror: Mirror) -> MirrorReport:
+            pushes = self.busy and self.policy.push and self.agreed is None
+            return await sync(
+                mirror, dataclasses.replace(options, beside=partial(self.room, mirror) if pushes else None)
+            )
+
+        report = await self.live(life or Life(self), work)
         if report is not None:
             self.outcomes[report.outcome.value] += 1
             self.log.append(f"{report.outcome.value} {report.error.message if report.error else ''} {report.documents}")
         return report
+
+    @contextmanager
+    def room(self, mirror: Mirror, guests: TaskGroup) -> Iterator[None]:
+        """A run asks its server: now and then edits are pushed beside it."""
+        if self.rng.random() < 0.2:
+            guests.start_soon(self.push_edits, "pushed beside a run", mirror)
+        yield
+
+    async def push_edits(self, when: str, mirror: Mirror) -> None:
+        """Edits are pushed as they are made."""
+        await anyio.sleep(self.rng.expovariate(1 / 4))
+        found = await find_edits(mirror, None, now_s=self.clock.now_s(), settle_s=0.0)
+        if found.edited:
+            report, _ = await push_edits(mirror, found.edited, None)
+            self.saves[when] += report.documents.pushed
 
     async def agree(self) -> None:
         """Somebody looks at a plan and agrees to it: the next run does that and nothing else."""
@@ -562,6 +589,8 @@ class World:
                 await anyio.sleep(self.rng.expovariate(1 / 20))
             elif asks < 0.3:
                 await self.live(Life(self), lambda mirror: plan(mirror, CycleOptions()))
+            elif asks < 0.4 and self.policy.push:
+                await self.live(Life(self), partial(self.push_edits, "pushed between runs"))
             self.begun_moves = list(self.state.held.moves.values())
             report = await self.run(life, consent=consent, full=self.rng.random() < 0.3)
             tasks.cancel_scope.cancel()

@@ -38,6 +38,8 @@ UNKNOWN_CLASS = "no such class"
 
 SINGLE = ReadWay("single", fixed_requests=0, documents_per_request=1)
 ARCHIVE = ReadWay("archive", fixed_requests=5, documents_per_request=1, covers_all=True, fidelity=1)
+#: What the listing brought along already, as on COCO Annotator.
+WHOLE = ReadWay("whole", fixed_requests=0, documents_per_request=1, covers_all=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ class MemoryProvider:
     save_batch: int = 200
     atomic_saves: bool = True
     sent: Traffic = field(default_factory=Traffic)
+    #: The documents as the last listing found them.
+    kept: dict[str, Reading] = field(default_factory=dict)
     #: What a listing page becomes on its way; a fault drops or repeats rows here.
     garble_page: Callable[[list[MemoryImage]], list[MemoryImage]] = list
     #: Whether a pass over the listing leaves an image out, in rows and total alike, as a lagging replica does.
@@ -209,6 +213,7 @@ class MemoryProvider:
         return self.stamped()
 
     async def list_images(self, dataset: Dataset, sink: PageSink) -> ListingEnd:
+        self.kept = {id_: self._reading(id_) for id_ in self.images_by_id} if WHOLE in self.ways else {}
         offset, pages = 0, 0
         hidden = set(list(self.images_by_id)[:1]) if self.hides() else set()
         totals: set[int] = set()
@@ -245,6 +250,10 @@ class MemoryProvider:
     async def read(
         self, dataset: Dataset, way: ReadWay, wanted: AsyncIterator[WantedDocument]
     ) -> AsyncIterator[Reading]:
+        if way == WHOLE:
+            for reading in self.kept.values():
+                yield reading
+            return
         if way.covers_all:
             for _ in range(way.fixed_requests):
                 await self._request("archive")

@@ -1,6 +1,6 @@
 """Edits pushed between runs, and beside one that lists its server: as careful as a run, without one."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -16,13 +16,12 @@ from labelmirror.errors import Unavailable
 from labelmirror.model.document import JsonObject
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.policy import MirrorPolicy
-from labelmirror.model.remote import Dataset, ListingEnd, Reading, ReadWay, WantedDocument
+from labelmirror.model.remote import ReadWay
 from labelmirror.model.report import MirrorOutcome, MirrorReport
 from labelmirror.model.saving import SaveOutcome
 from labelmirror.model.trouble import Failed, Held, HoldReason
-from labelmirror.ports.provider import PageSink
 from support.memory_mirror import Bench
-from support.memory_provider import MemoryImage, MemoryProvider
+from support.memory_provider import ARCHIVE, SINGLE, WHOLE, MemoryImage, MemoryProvider
 
 MINE: JsonObject = {"id": "mine", "name": "car", "x": 5}
 THEIRS: JsonObject = {"id": "theirs", "name": "car", "x": 6}
@@ -191,26 +190,6 @@ async def test_a_file_that_was_written_just_now_may_be_half_done(age_s: float, r
 
 # --- beside a listing ---------------------------------------------------------------------------------------------------
 
-WHOLE = ReadWay("whole", fixed_requests=0, documents_per_request=1, covers_all=True)
-
-
-@dataclass(slots=True)
-class KeepingProvider(MemoryProvider):
-    """A server whose listing brings the documents along, and whoever reads afterwards gets those."""
-
-    kept: dict[str, Reading] = field(default_factory=dict)
-    ways: Sequence[ReadWay] = (WHOLE,)
-
-    async def list_images(self, dataset: Dataset, sink: PageSink) -> ListingEnd:
-        self.kept = {id_: self._reading(id_) for id_ in self.images_by_id}
-        return await MemoryProvider.list_images(self, dataset, sink)
-
-    async def read(
-        self, dataset: Dataset, way: ReadWay, wanted: AsyncIterator[WantedDocument]
-    ) -> AsyncIterator[Reading]:
-        for reading in self.kept.values():
-            yield reading
-
 
 @dataclass(slots=True)
 class Meanwhile:
@@ -258,9 +237,10 @@ class Meanwhile:
         self.done.set()
 
 
-async def in_pages(kind: type[MemoryProvider] = MemoryProvider) -> Bench:
+async def in_pages(*ways: ReadWay) -> Bench:
     """A mirror of eight images that are listed three by three, the newest first."""
-    return await mirrored(8, bench=Bench(provider=kind(page=3), policy=MirrorPolicy(push=True)))
+    provider = MemoryProvider(page=3, ways=ways or MemoryProvider().ways)
+    return await mirrored(8, bench=Bench(provider=provider, policy=MirrorPolicy(push=True)))
 
 
 def move_here(bench: Bench, number: int) -> None:
@@ -269,11 +249,11 @@ def move_here(bench: Bench, number: int) -> None:
 
 
 @pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize("kind", [MemoryProvider, KeepingProvider])
+@pytest.mark.parametrize("way", [ARCHIVE, SINGLE, WHOLE], ids=lambda way: way.name)
 async def test_an_edit_is_pushed_beside_a_listing_which_is_neither_begun_anew_nor_believed_in_it(
-    kind: type[MemoryProvider], full: bool
+    way: ReadWay, full: bool
 ) -> None:
-    bench = await in_pages(kind)
+    bench = await in_pages(way)
     before = {number: server(bench, number).annotations for number in (1, 6)}
 
     def edit() -> None:  # one image is on the first page, the other two are on the third
