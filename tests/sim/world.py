@@ -513,7 +513,7 @@ class World:
         async def work(mirror: Mirror) -> MirrorReport:
             pushes = self.busy and self.policy.push and self.agreed is None
             return await sync(
-                mirror, dataclasses.replace(options, beside=partial(self.room, mirror) if pushes else None)
+                mirror, dataclasses.replace(options, guests=partial(self.room, mirror) if pushes else None)
             )
 
         report = await self.live(life or Life(self), work)

@@ -9,7 +9,7 @@ from labelmirror.app import Workshop, open_local_mirror, open_mirror, open_mirro
 from labelmirror.engine import cycle as engine
 from labelmirror.engine.cycle import CycleOptions
 from labelmirror.engine.edits import Found, find_edits, push_edits
-from labelmirror.engine.mirror import Beside
+from labelmirror.engine.mirror import Guests
 from labelmirror.engine.runs import outcome_of_error, run_error
 from labelmirror.errors import BudgetSpent, LabelmirrorError, Unavailable
 from labelmirror.model.events import Answered, Event
@@ -19,12 +19,12 @@ from labelmirror.telemetry.reporter import Reporters
 from labelmirror.transport.allowance import RunBudget
 
 
-async def cycle(shop: Workshop, name: str, stop: anyio.Event, beside: Beside) -> MirrorReport:
-    """One whole run, under the mirror's lock; `beside` is told when edits can be pushed beside it, under the same lock."""
+async def cycle(shop: Workshop, name: str, stop: anyio.Event, guests: Guests) -> MirrorReport:
+    """One whole run, under the mirror's lock; `guests` is told when edits can be pushed beside it, under the same lock."""
 
     async def work() -> MirrorReport:
         async with open_mirror(shop, name) as mirror:
-            return await engine.sync(mirror, CycleOptions(stop=stop, beside=beside))
+            return await engine.sync(mirror, CycleOptions(stop=stop, guests=guests))
 
     return await _attempt(name, work)
 
