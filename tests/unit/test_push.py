@@ -409,6 +409,26 @@ async def test_a_foreign_save_in_the_window_raises_an_alarm_until_a_person_has_s
     assert (await bench.sync()).outcome is MirrorOutcome.SYNCED
 
 
+async def test_an_overwritten_save_is_told_after_a_run_that_died_reading_another_document_back() -> None:
+    bench = await mirrored()
+    add_here(bench, 1)
+    add_here(bench, 2)
+
+    async def door(point: str) -> None:
+        if point == "save":
+            server(bench).annotations = [*server(bench).annotations, THEIRS]
+        if point == "reread" and "mine" in on_server(bench):
+            raise Death
+
+    bench.provider.door = door
+    with pytest.raises(Death):
+        await bench.sync()
+    bench.provider.door = Bench().provider.door
+    report = await bench.sync()
+    assert (held(report), failed(report)) == ([HoldReason.FOREIGN_SAVE_OVERWRITTEN], [])
+    assert sorted(outcome.value for outcome in await outcomes(bench)) == ["foreign_save_overwritten", "saved"]
+
+
 async def test_an_overwritten_save_is_told_even_when_yet_another_one_follows_it() -> None:
     bench = await mirrored()
     add_here(bench)

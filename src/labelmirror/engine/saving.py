@@ -150,15 +150,20 @@ class Saving:
         saves = [Save(s.row.key, s.image, s.wanted, s.before, s.record.idempotency_key) for s in sendings]
         results = await mirror.provider.save_many(self.dataset, saves)
         self.window.add(mirror.clock.monotonic_s() - batch.began_s)
-        found = await self._read_back([pair for pair in zip(sendings, results, strict=True) if _is_in_doubt(pair[1])])
-        endings = [
-            self._ending(sending, result, found.get(sending.row.key))
-            for sending, result in zip(sendings, results, strict=True)
-        ]
-        standing = [sending for sending, how in zip(sendings, endings, strict=True) if how is Ending.STANDS]
+        in_doubt: list[tuple[Sending, SaveResult]] = []
+        for sending, result in zip(sendings, results, strict=True):
+            # That somebody's save was overwritten is known by the answer alone: it is on record before the reading back,
+            # which takes long for many documents and may be cut off.
+            if (known := self._ending(sending, result, None)) is not None:
+                await self._end(sending, result, known)
+            else:
+                in_doubt.append((sending, result))
+        found = await self._read_back(in_doubt)
+        ended = [(*pair, self._ending(*pair, found.get(pair[0].row.key))) for pair in in_doubt]
+        standing = [sending for sending, _, how in ended if how is Ending.STANDS]
         await self.record([self._new_base(sending, found[sending.row.key]) for sending in standing])
         again: dict[DocumentKey, str] = {}
-        for sending, result, how in zip(sendings, results, endings, strict=True):
+        for sending, result, how in ended:
             if await self._end(sending, result, how):
                 again[sending.row.key] = result.message if how is Ending.NOT_APPLIED else ""
         return again
@@ -299,8 +304,3 @@ class Saving:
     def _placement(self, base: NewBase) -> Placement:
         row = base.row
         return Placement(row.path, base.data, row.local.stat if row.local is not None else None, self.run.id)
-
-
-def _is_in_doubt(result: SaveResult) -> bool:
-    """Whether it is not known what the server holds now, so that it has to be read back."""
-    return result.answer in {SaveAnswer.CLAIMED, SaveAnswer.OVERTAKEN, SaveAnswer.UNKNOWN}
