@@ -130,6 +130,26 @@ def test_a_refusal_without_any_time_waits_longer_each_time() -> None:
     assert waits[-1] >= 480
 
 
+def test_what_was_under_way_when_the_first_was_refused_makes_no_wait_longer() -> None:
+    book = opened()
+    for _ in range(16):
+        refused = answer(NOW_S + 1, 90, NOW_S + 100, fate=Fate.LIMITED, retry_after_s=4, took_s=0.9)
+        book = budget.observe(book, RULES, refused)
+    assert book.blocked_until_s == NOW_S + 6
+    again = answer(NOW_S + 7, 90, NOW_S + 100, fate=Fate.LIMITED, retry_after_s=4, took_s=0.9)
+    assert budget.observe(book, RULES, again).strikes == 2
+
+
+def test_a_reset_that_is_always_past_lets_one_request_after_the_other_go() -> None:
+    book, now_s = Book(), NOW_S
+    for _ in range(4):
+        book, reply = ask(book, now_s)
+        assert isinstance(reply, Granted)
+        assert reply.spend_by_s > now_s
+        book = budget.observe(book, RULES, answer(now_s + 0.1, 50, now_s - 100))
+        now_s += 1
+
+
 def test_after_a_refusal_one_request_goes_first() -> None:
     book = opened()
     book = budget.observe(book, RULES, answer(NOW_S + 1, None, None, fate=Fate.LIMITED, retry_after_s=3))

@@ -234,8 +234,11 @@ def _turned(book: Book, answer: Answer, remaining: int) -> Book:
 
 
 def _refused(book: Book, answer: Answer) -> Book:
-    """A 429 is news for everybody. Retry-After is never shortened."""
-    strikes = book.strikes + 1
+    """A 429 is news for everybody. Retry-After is never shortened.
+
+    What was under way when the first came is refused with it: that is one strike.
+    """
+    strikes = max(1, book.strikes + (answer.sent_s >= book.blocked_until_s))
     wait_s = answer.seen.retry_after_s
     if wait_s is not None:
         until_s = answer.received_s + wait_s + WHOLE_SECOND_S

@@ -19,8 +19,10 @@ _RETRY_MAX_S = 5.0
 
 
 def window_s(book: Book) -> float | None:
-    """Length of the window: as stated, else the longest time to a reset seen lately, else None."""
-    return book.stated_s or max(book.span_s, book.span_before_s) or None
+    """Length of the window: as stated, else the longest time to a reset seen lately, else None; a Reset that had passed
+    when it was told says nothing.
+    """
+    return book.stated_s or max(0.0, book.span_s, book.span_before_s) or None
 
 
 def assumed_s(book: Book) -> float:
