@@ -84,7 +84,7 @@ def test_a_directory_whose_files_are_all_gone_is_reported() -> None:
     add_images(tally, 3, ImageAction.PULL, ImageCondition.MISSING)
     refusal = check(tally, NO_CONSENT)
     assert refusal is not None
-    assert refusal.rule == "files missing here"
+    assert (refusal.rule, len(refusal.examples)) == ("files missing here", 3)
 
 
 def test_one_file_left_is_no_alarm() -> None:
@@ -137,7 +137,10 @@ def test_nine_of_ten_documents_changed_on_one_side_need_consent(
     tally = Tally()
     add_documents(tally, changed, {"car": 1}, None if edited_here else {"car": 2}, edited_here=edited_here)
     add_documents(tally, total - changed, {"car": 1}, None)
-    assert (check(tally, NO_CONSENT) is not None) is trips
+    refusal = check(tally, NO_CONSENT)
+    assert (refusal is not None) is trips
+    if refusal is not None:
+        assert len(refusal.examples) == 5
 
 
 def test_the_bytes_to_fetch_are_not_known_once_the_size_of_one_image_is_not() -> None:

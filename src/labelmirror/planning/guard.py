@@ -48,7 +48,9 @@ class Tally:
     #: Of the images to fetch; None once the size of one is not known.
     image_bytes: int | None = 0
     removed_examples: list[str] = field(default_factory=list)
+    losing_examples: list[str] = field(default_factory=list)
     changed_examples: list[str] = field(default_factory=list)
+    missing_examples: list[str] = field(default_factory=list)
 
     def add_image(self, plan: ImagePlan) -> None:
         """Count one image."""
@@ -59,7 +61,7 @@ class Tally:
         if record is not None:
             self.base_images += 1
             self.placed_files += record.sha256 is not None
-            self.present_files += record.condition is not ImageCondition.MISSING
+            self._add_file(record.path, is_here=record.condition is not ImageCondition.MISSING)
         if plan.action in {ImageAction.RETIRE, ImageAction.KEEP}:
             self.removals += plan.action is ImageAction.RETIRE
             if record is not None and plan.action is ImageAction.RETIRE:
@@ -74,7 +76,7 @@ class Tally:
         self.outcomes[plan.outcome] += 1
         self.read += plan.remote.read
         self.placed_files += row.base is not None
-        self.present_files += row.local is not None
+        self._add_file(row.path, is_here=row.local is not None)
         if row.base is None:
             return
         self.base_documents += 1
@@ -83,8 +85,12 @@ class Tally:
         if plan.outcome is Outcome.UNKNOWN:
             return
         local = local_side(row)
-        self.changed_here += isinstance(local, str) and local != row.base.digest
-        self.changed_there += isinstance(plan.remote.side, str) and plan.remote.side != row.base.digest
+        here = isinstance(local, str) and local != row.base.digest
+        there = isinstance(plan.remote.side, str) and plan.remote.side != row.base.digest
+        self.changed_here += here
+        self.changed_there += there
+        if here or there:
+            _example(self.changed_examples, row.path)
         if (left_over := plan.left_over) is not None:
             self._add_loss(row.path, row.base.counts, left_over)
 
@@ -105,13 +111,18 @@ class Tally:
         gone_images = self.image_actions[ImageAction.RETIRE] + self.image_actions[ImageAction.KEEP]
         return gone_images + self.outcomes[Outcome.RETIRE] > 0
 
+    def _add_file(self, path: str, *, is_here: bool) -> None:
+        self.present_files += is_here
+        if not is_here:
+            _example(self.missing_examples, path)
+
     def _add_loss(self, path: str, before: Counts, after: Counts) -> None:
         self.changing += 1
         lost = _losses(before, after)
         if lost:
             self.vanishing += sum(lost.values())
             self.lost_categories.update(lost)
-            _example(self.changed_examples, path)
+            _example(self.losing_examples, path)
 
 
 def _losses(before: Counts, after: Counts) -> Mapping[str, int]:
@@ -148,24 +159,25 @@ def _check_deletes(tally: Tally, consented: int | None) -> Refusal | None:
 
 def _check_changes(tally: Tally, consented: int | None) -> Refusal | None:
     override = f"--allow-changes {tally.changing}"
-    examples = tuple(tally.changed_examples)
+    changed, losing = tuple(tally.changed_examples), tuple(tally.losing_examples)
     if consented is not None:
         if tally.changing <= consented:
             return None
-        return Refusal("documents to change", tally.changing, consented, tally.base_documents, examples, override)
+        return Refusal("documents to change", tally.changing, consented, tally.base_documents, changed, override)
     limit = _threshold(tally.base_annotations, VANISHING_MIN, VANISHING_PERCENT)
     if tally.vanishing > limit:
-        return Refusal("annotations to vanish", tally.vanishing, limit, tally.base_annotations, examples, override)
+        return Refusal("annotations to vanish", tally.vanishing, limit, tally.base_annotations, losing, override)
     for name, lost in sorted(tally.lost_categories.items()):
         had = tally.base_categories[name]
         if had >= CATEGORY_MIN and lost >= had:
-            return Refusal(f"the last annotations of category {name!r} to vanish", lost, 0, had, examples, override)
+            return Refusal(f"the last annotations of category {name!r} to vanish", lost, 0, had, losing, override)
     most = max(tally.changed_here, tally.changed_there)
     if tally.base_documents >= CHANGED_MIN and 100 * most >= CHANGED_PERCENT * tally.base_documents:
         limit = tally.base_documents * CHANGED_PERCENT // 100
-        return Refusal("documents changed on one side", most, limit, tally.base_documents, examples, override)
+        return Refusal("documents changed on one side", most, limit, tally.base_documents, changed, override)
     if tally.placed_files > 0 and tally.present_files == 0:
-        return Refusal("files missing here", tally.placed_files, 0, tally.placed_files, (), "")
+        missing = tuple(tally.missing_examples)
+        return Refusal("files missing here", tally.placed_files, 0, tally.placed_files, missing, "")
     return None
 
 
