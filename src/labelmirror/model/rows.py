@@ -120,7 +120,7 @@ class DocumentRow:
     """Three sides of one document. `remote` is None when it is neither listed nor was read.
 
     `place` is its image's (see ImageRecord), `path` its own file, relative to the mirror. `listed` says whether the
-    newest listing showed the document, `status` its image's status there.
+    last listing that ended, or one since, showed the document, `status` its image's status there.
     """
 
     key: DocumentKey
@@ -143,7 +143,7 @@ class ListedFile:
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """Two sides of one image's bytes: the record of the file, and what the newest listing shows (None: not in it)."""
+    """Two sides of one image's bytes: the record of the file, and what a listing shows of it (None: it is not listed)."""
 
     id: str
     record: ImageRecord | None
