@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from labelmirror.config import Config, load
+from labelmirror.config.problems import one_of
 from labelmirror.config.show import rows
 from labelmirror.errors import ConfigError
+from labelmirror.providers.registry import KINDS
 
 TEXT = """\
 [servers.acme]
@@ -127,6 +129,8 @@ def test_a_variable_that_fits_two_entries_is_ambiguous(file: Path) -> None:
         ("SERVERS__ACME__RESERVE", "", "servers.acme.reserve: must be a number"),
         ("DATASETS__STREET_WEST__PUSH", "yes", "datasets.Street-West.push: must be true or false"),
         ("DATASETS__STREET_WEST__SELECT__STATUS", "new", "datasets.Street-West.select.status: must be a list"),
+        ("SERVERS__ACNE__RESERVE", "0.1", f"servers.acne: needs kind, which is {one_of(KINDS)}"),
+        ("SERVERS__ACME__CONNECTIONS__MAX", "4", "servers.acme.connections: must be a whole number"),
         ("STATE__X", "1", "state is not a table"),
         ("SATE", "1", 'sate: unknown key; did you mean "state"?'),
     ],
@@ -144,6 +148,8 @@ def test_a_flag_is_a_key_and_a_value(file: Path, flag: str) -> None:
 def test_a_mistake_in_a_flag_names_the_flag(file: Path) -> None:
     message = refusal(file, {}, "servers.acme.reserv=1")
     assert message == 'flag --set servers.acme.reserv: servers.acme.reserv: unknown key; did you mean "reserve"?'
+    message = refusal(file, {}, "SERVERS.acme.reserve=1")
+    assert message == 'flag --set SERVERS.acme.reserve: SERVERS: unknown key; did you mean "servers"?'
 
 
 def test_other_variables_with_a_similar_name_are_not_settings(file: Path) -> None:

@@ -164,7 +164,10 @@ def _error(problems: Sequence[Problem], document: Document, origins: Mapping[Key
 
 def _line(problem: Problem, document: Document, origins: Mapping[KeyPath, Origin]) -> str:
     """`FILE:LINE: KEY: what is wrong`; for a value from elsewhere, that in the place of file and line."""
-    origin = _origin(problem.path, origins)
+    within = [origins[key] for key in origins if key[: len(problem.path)] == problem.path]
+    # A table of which nothing is in the file comes from what names a key in it.
+    elsewhere = within[0] if within and all(origin.layer is not Layer.FILE for origin in within) else None
+    origin = _origin(problem.path, origins) or elsewhere
     if origin is not None and origin.layer is not Layer.FILE:
         where = str(origin)
     else:

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import anyio
+
 from labelmirror.engine.mirror import Run, image_path
 from labelmirror.engine.rows import document_pages
 from labelmirror.errors import BudgetSpent, KeyRefused, Limited, RemoteError, Unavailable
@@ -22,8 +24,8 @@ from labelmirror.model.trouble import Stage
 from labelmirror.planning.plan import DocumentPlan, Look, is_newer_than_look, remote_view
 from labelmirror.planning.strategy import choose_way
 
-#: Readings are put on record in batches of this many.
-READING_BATCH = 500
+#: Readings are put on record in batches of this many, or of what came in so long where that is less.
+READING_BATCH, READING_BATCH_S = 500, 2.0
 #: Documents of an archive whose number of annotations is not the listing's are read again singly, up to this many.
 REREADS_MIN, REREADS_PERCENT = 200, 1
 
@@ -114,18 +116,25 @@ class Readings:
         problems: dict[DocumentKey, ReadProblem] = {}
         batch: list[Reading] = []
         rereads = max(REREADS_MIN, self.wanted * REREADS_PERCENT // 100) if way.covers_all else 0
+        clock = self.run.mirror.clock
         with self.run.phase(Phase.READING, self.wanted) as progress:
-            async for reading in self.run.mirror.provider.read(self.dataset, way, self._wanted()):
-                if reading.problem is not None:
-                    problems[reading.key] = reading.problem
-                    continue
-                batch.append(reading)
-                if len(batch) >= READING_BATCH:
-                    rereads -= await self._record(batch, way, rereads)
-                    progress.add(len(batch))
-                    batch = []
-            await self._record(batch, way, rereads)
-            progress.add(len(batch))
+            recorded_s = clock.monotonic_s()
+            try:
+                async for reading in self.run.mirror.provider.read(self.dataset, way, self._wanted()):
+                    if reading.problem is not None:
+                        problems[reading.key] = reading.problem
+                        continue
+                    batch.append(reading)
+                    if len(batch) >= READING_BATCH or clock.monotonic_s() - recorded_s >= READING_BATCH_S:
+                        full, batch = batch, []
+                        rereads -= await self._record(full, way, rereads)
+                        progress.add(len(full))
+                        recorded_s = clock.monotonic_s()
+            finally:
+                # What was read was paid for: a spent budget, an error or a signal waits for this one batch.
+                with anyio.CancelScope(shield=True):
+                    await self._record(batch, way, rereads)
+                progress.add(len(batch))
         return problems
 
     async def _record(self, batch: Sequence[Reading], way: ReadWay, rereads: int) -> int:

@@ -14,7 +14,7 @@ from labelmirror.errors import (
 )
 from labelmirror.model.keys import DocumentKey
 from labelmirror.model.remote import Reading, ReadProblem, WantedDocument
-from labelmirror.transport.parallel import in_parallel
+from labelmirror.transport.parallel import as_far_as_possible
 
 #: Documents are taken from the stream of wanted ones in slices of so many for each connection.
 SLICE_PER_CONNECTION: Final = 16
@@ -36,15 +36,18 @@ async def read_singly(
 ) -> AsyncGenerator[Reading, None]:
     """What `read` makes of these documents, in their order, without those of which it makes nothing.
 
-    Raises Unavailable where none of many got through.
+    An error that concerns all is raised after what was read before it. Raises Unavailable where none of many got through.
     """
     async for documents in sliced(wanted, SLICE_PER_CONNECTION * connections):
-        readings = [item for item in await in_parallel(read, documents, connections) if item is not None]
+        done, trouble = await as_far_as_possible(read, documents, connections)
+        readings = [item for item in done if item is not None]
         failed = [item.problem for item in readings if item.problem and item.problem.code == Unavailable.code]
         if len(failed) >= ALL_FAILED_MIN and len(failed) == len(readings):
             raise Unavailable(failed[0].message)
         for reading in readings:
             yield reading
+        if trouble is not None:
+            raise trouble
 
 
 async def sliced(wanted: AsyncIterator[WantedDocument], size: int) -> AsyncGenerator[Sequence[WantedDocument], None]:

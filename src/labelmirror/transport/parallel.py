@@ -14,8 +14,10 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-async def in_parallel(function: Callable[[A], Awaitable[B]], items: Sequence[A], workers: int) -> Sequence[B]:
-    """The results in the order of the items. The first LabelmirrorError stops the others and is raised."""
+async def as_far_as_possible(
+    function: Callable[[A], Awaitable[B]], items: Sequence[A], workers: int
+) -> tuple[Sequence[B], LabelmirrorError | None]:
+    """The results in the order of the items, and the first LabelmirrorError: it stops the others, not what was done."""
     results: dict[int, B] = {}
     troubles: list[LabelmirrorError] = []
     todo = iter(enumerate(items))
@@ -27,13 +29,20 @@ async def in_parallel(function: Callable[[A], Awaitable[B]], items: Sequence[A],
             except LabelmirrorError as error:
                 troubles.append(error)
                 tasks.cancel_scope.cancel()
+                return
 
     async with anyio.create_task_group() as tasks:
         for _ in range(min(workers, len(items))):
             tasks.start_soon(work)
-    if troubles:
-        raise troubles[0]
-    return [results[index] for index in range(len(items))]
+    return [results[index] for index in sorted(results)], next(iter(troubles), None)
+
+
+async def in_parallel(function: Callable[[A], Awaitable[B]], items: Sequence[A], workers: int) -> Sequence[B]:
+    """The results in the order of the items. The first LabelmirrorError stops the others and is raised."""
+    results, trouble = await as_far_as_possible(function, items, workers)
+    if trouble is not None:
+        raise trouble
+    return results
 
 
 async def aside(work: Callable[[], B], size_bytes: int) -> B:
