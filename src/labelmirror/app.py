@@ -207,7 +207,8 @@ async def connect(
         if budget is not None:
             pacer.start_run(budget)
         spool = shop.config.settings.state / "spool"
-        await anyio.Path(spool).mkdir(mode=0o700, parents=True, exist_ok=True)
+        with disk_errors(str(spool)):
+            await anyio.Path(spool).mkdir(mode=0o700, parents=True, exist_ok=True)
         gate = Gate(shop.clock, host=server, connections=settings.connections, chance=chance)
         provider = await stack.enter_async_context(
             KINDS[settings.kind].builder()(

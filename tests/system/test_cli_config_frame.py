@@ -107,6 +107,30 @@ def test_a_reader_that_leaves_early_causes_no_traceback(tmp_path: Path) -> None:
     os.close(writing)
 
 
+def test_a_closed_standard_output_stops_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&- >&- 2>seen', "sh", sys.executable, "-m", "labelmirror", "version"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        check=False,
+    )
+    assert (done.returncode, (tmp_path / "seen").read_text()) == (0, "")
+
+
+def test_what_an_encoding_lacks_is_spelled_out(tmp_path: Path) -> None:
+    (tmp_path / "Möwe.toml").touch()
+    done = labelmirror("config", "check", "--config", "Möwe.toml", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
+    assert (done.exit_code, done.stdout) == (0, "M\\xf6we.toml: no errors (servers: 0, mirrors: 0)\n")
+
+
+def test_a_path_that_the_system_refuses_is_no_defect_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "x" * 300
+    typed = ["init", "--config", name, "--kind", "pictograph", "--key-env", "K", "--dataset", "d", "--path", "p"]
+    assert run([*typed, "--json"]) == 12
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["code"], error["message"]) == ("disk", f"{name}: File name too long")
+
+
 def test_help_loads_neither_pydantic_nor_aiohttp(tmp_path: Path) -> None:
     code = (
         "import sys; from labelmirror.cli.main import run; run(['--help']);"

@@ -49,6 +49,10 @@ async def test_a_failed_check_names_its_remedy_and_the_others_are_made(tmp_path:
             'server = "acme"',
             'name = "harbor"',
             'path = "another"',
+            "[datasets.nowhere]",
+            'server = "acme"',
+            'name = "harbour"',
+            f'path = "{"x" * 300}"',
             "[servers.silent]",
             'kind = "pictograph"',
             'url = "http://127.0.0.1:1"',
@@ -64,6 +68,7 @@ async def test_a_failed_check_names_its_remedy_and_the_others_are_made(tmp_path:
     assert failed == {
         "mirror.another.directory",
         "mirror.another.marker",
+        "mirror.nowhere.marker",
         "server.acme.clock",
         "mirror.another.dataset",
         "server.silent.reachable",

@@ -37,6 +37,8 @@ def test_a_named_file_that_is_missing_is_not_replaced_by_another(home: Path) -> 
         config_file(Path("flag.toml"), {})
     with pytest.raises(ConfigError, match=r"x\.toml: no such file \(LABELMIRROR_CONFIG names it\)"):
         config_file(None, {"LABELMIRROR_CONFIG": "x.toml"})
+    with pytest.raises(ConfigError, match=r"x: cannot be read: File name too long \(--config names it\)"):
+        config_file(Path("x" * 300), {})
 
 
 @pytest.mark.usefixtures("home")

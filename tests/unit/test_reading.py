@@ -22,7 +22,12 @@ async def test_what_was_read_before_a_budget_ended_is_given_before_the_end_is_to
         return Reading(document.key, b"{}", None, {})
 
     found: list[str] = []
-    with pytest.raises(BudgetSpent):
+
+    async def read_all() -> None:
         async for reading in read_singly(read, wanted(), 1):
+            assert reading.problem is None
             found.append(reading.key.image)
+
+    with pytest.raises(BudgetSpent):
+        await read_all()
     assert found == [str(number) for number in range(20)]

@@ -87,7 +87,7 @@ async def _state(shop: Workshop) -> Check:
 
 def _ledger(file: Path) -> Check:
     detail = f"{file}: every program of this user that names it shares one account of each key's quota"
-    if os.access(file if file.exists() else _nearest(file), os.W_OK):
+    if os.access(_nearest(file), os.W_OK):
         return Check("ledger", True, detail)
     return Check("ledger", False, f"{file} cannot be written", "make it writable, or name another file as `ledger`")
 
@@ -106,8 +106,8 @@ def _directory(name: str, path: Path) -> Check:
 
 
 def _nearest(path: Path) -> Path:
-    """The path, or what is there of the way to it."""
-    return next(place for place in (path, *path.parents) if place.exists())
+    """The path, or what is there of the way to it and may be seen."""
+    return next(place for place in (path, *path.parents) if os.path.exists(place))  # noqa: PTH110 - never raises
 
 
 async def _marker(shop: Workshop, name: str) -> Check:

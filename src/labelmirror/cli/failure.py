@@ -3,7 +3,7 @@
 import sys
 
 from labelmirror.cli.output import OutputLost, ReaderLeft, write_json
-from labelmirror.errors import ExitCode, LabelmirrorError, weightiest
+from labelmirror.errors import ExitCode, LabelmirrorError, disk_error, weightiest
 from labelmirror.telemetry.logs import Masker
 
 
@@ -47,8 +47,12 @@ def error_lines(message: str, hint: str) -> list[str]:
 
 
 def _known(error: Exception) -> LabelmirrorError | None:
-    """The error of ours that is told, if there is one."""
+    """The error of ours that is told, if there is one; also of a path that somebody named and the system refuses."""
     if isinstance(error, ExceptionGroup):
         ours = error.subgroup(LabelmirrorError)
-        return weightiest(ours) if ours is not None else None
+        if ours is None:
+            return _known(error.exceptions[0]) if len(error.exceptions) == 1 else None
+        return weightiest(ours)
+    if isinstance(error, OSError) and error.filename is not None:
+        return disk_error(str(error.filename), error, forbidden="This user must be allowed to go there.")
     return error if isinstance(error, LabelmirrorError) else None

@@ -21,6 +21,7 @@ from labelmirror.cli.export import export
 from labelmirror.cli.failure import report, tell
 from labelmirror.cli.history import history
 from labelmirror.cli.init import init
+from labelmirror.cli.output import open_standard_streams
 from labelmirror.cli.plan import plan
 from labelmirror.cli.prune import prune
 from labelmirror.cli.repair import repair
@@ -115,4 +116,5 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """The entry point of the `labelmirror` program."""
+    open_standard_streams()
     sys.exit(run(sys.argv[1:]))

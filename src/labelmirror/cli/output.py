@@ -1,5 +1,6 @@
 """Answers of commands: one JSON object, or text and tables for people. Standard output carries nothing else."""
 
+import io
 import json
 import os
 import sys
@@ -23,6 +24,22 @@ class OutputLost(DiskError):
 
 class ReaderLeft(LabelmirrorError):
     """Whoever read standard output has seen enough: nothing is wrong, and there is nobody to tell."""
+
+
+def open_standard_streams() -> None:
+    """Make all three usable, whatever this program was started with.
+
+    One that was closed would be the next file that is opened: it becomes /dev/null. What the encoding of standard output
+    lacks is spelled out, as Python does on standard error.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def write_json(keys: Mapping[str, JsonValue], exit_code: ExitCode) -> None:

@@ -4,6 +4,7 @@ Under systemd, $STATE_DIRECTORY and $RUNTIME_DIRECTORY may list several folders;
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -23,14 +24,19 @@ def config_file(flag: Path | None, environ: Mapping[str, str]) -> Path:
     """
     if named := flag or environ.get("LABELMIRROR_CONFIG"):
         path = Path(named)
-        if path.exists():  # perhaps a pipe: --config <(program)
-            return path
         source = "--config" if flag else "LABELMIRROR_CONFIG"
-        msg = f"{path}: no such file ({source} names it)"
-        raise ConfigError(msg, hint="write a first one with: labelmirror init")
+        try:
+            path.stat()  # perhaps a pipe: --config <(program)
+        except FileNotFoundError as error:
+            msg = f"{path}: no such file ({source} names it)"
+            raise ConfigError(msg, hint="write a first one with: labelmirror init") from error
+        except OSError as error:
+            msg = f"{path}: cannot be read: {error.strerror} ({source} names it)"
+            raise ConfigError(msg) from error
+        return path
     tried = (Path(FILE_NAME), platformdirs.user_config_path(_APP) / FILE_NAME)
     for path in tried:
-        if path.is_file():
+        if os.path.isfile(path):  # noqa: PTH113 - False where this user may not look, too
             return path
     msg = f"no configuration: neither ./{tried[0]} nor {tried[1]} is there"
     raise ConfigError(msg, hint="write a first one with: labelmirror init, or name one with --config FILE")
