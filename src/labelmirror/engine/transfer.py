@@ -14,7 +14,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from labelmirror.engine.fetch import Fetched, Wanted, fetch
 from labelmirror.engine.mirror import PAGE, Progress, Run
-from labelmirror.errors import BudgetSpent, DiskError, KeyRefused, Limited, RemoteError
+from labelmirror.errors import BudgetSpent, DiskError, KeyRefused, LabelmirrorError, Limited, RemoteError
 from labelmirror.model.actions import ImageAction
 from labelmirror.model.events import Phase
 from labelmirror.model.keys import DocumentKey
@@ -88,14 +88,16 @@ class ImagePull:
                     for _ in range(min(mirror.workers, wanted)):
                         tasks.start_soon(self._work, self._source, work, done_in.clone())
                 tasks.start_soon(_write, self._run, done_out, self._counts, progress)
+            if work.trouble is not None:
+                raise work.trouble
 
     async def _work(self, source: ImageSource, work: "_Work", done: MemoryObjectSendStream[Fetched]) -> None:
         async with done:
             while (wanted := await work.take()) is not None:
                 try:
                     fetched = await fetch(self._run, source, wanted)
-                except RUN_ENDING:
-                    raise
+                except RUN_ENDING as error:
+                    work.end(error)
                 except RemoteError as error:
                     self._failed.add(wanted.listed.id)
                     self._run.fail_with(DocumentKey(wanted.listed.id), wanted.record.path, Stage.PULL, error)
@@ -107,7 +109,7 @@ class ImagePull:
 class _Work:
     """The images of which something of `actions` is planned, by id, page by page; without those that failed before.
 
-    Whoever finds the page empty turns it. Once it is `over` nothing more is given out.
+    Whoever finds the page empty turns it. Once it is `over` nothing more is given out; `trouble` is what ended it.
     """
 
     run: Run
@@ -115,6 +117,7 @@ class _Work:
     actions: frozenset[ImageAction]
     without: set[str]
     over: bool = False
+    trouble: LabelmirrorError | None = None
     _after: str | None = None
     _page: deque[Wanted] = field(default_factory=deque)
     _turning: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
@@ -128,6 +131,10 @@ class _Work:
                 if not self._page and not self.over:
                     await self._turn()
         return None
+
+    def end(self, trouble: LabelmirrorError) -> None:
+        """Give out nothing more. What is in hand was paid for, and is finished and written before `trouble` is raised."""
+        self.over, self.trouble = True, self.trouble or trouble
 
     async def _turn(self) -> None:
         state, policy = self.run.mirror.state, self.run.mirror.policy
