@@ -23,6 +23,7 @@ def run(call: Call) -> ExitCode:
     """
     from labelmirror.cli import shapes
     from labelmirror.cli.shop import open_shop
+    from labelmirror.daemon.memory import keep_small
     from labelmirror.daemon.service import Service
     from labelmirror.telemetry.systemd import Notifier
 
@@ -42,6 +43,7 @@ def run(call: Call) -> ExitCode:
             {"ended_by": last.name, "mirrors": mirrors}, lambda: f"stopped by {last.name}; all is on record", code
         )
 
+    keep_small()
     return anyio.run(work)
 
 

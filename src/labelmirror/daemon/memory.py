@@ -1,16 +1,36 @@
-"""Memory that a cycle needed and nobody needs now goes back to the system."""
+"""Memory that a cycle needed and nobody needs now goes back to the system.
+
+A daemon that runs for months must not keep what its busiest moments left behind. The calls are those of glibc, malloc_trim(3)
+and mallopt(3); where the C library is another one, nothing is done.
+"""
 
 import ctypes
 from collections.abc import Callable
 from typing import Final
 
-_TRIM: Final[Callable[[int], int] | None] = getattr(ctypes.CDLL(None), "malloc_trim", None)
+_LIBRARY: Final = ctypes.CDLL(None)
+_TRIM: Final[Callable[[int], int] | None] = getattr(_LIBRARY, "malloc_trim", None)
+#: Parameters of mallopt, as glibc's malloc.h numbers them.
+_MMAP_THRESHOLD: Final = -3
+_ARENA_MAX: Final = -8
+#: What is larger has a mapping of its own, which goes as soon as it is freed. glibc's own threshold rises with what it meets.
+_LARGE_BYTES: Final = 64 * 1024
+
+
+def keep_small() -> None:
+    """Let all threads share one heap, and what is large stay out of it. To be called before there are threads.
+
+    Work goes on in threads that come and go, and each heap would keep gaps between the few things in it that stay.
+    """
+    if _TRIM is not None:
+        _LIBRARY.mallopt(_ARENA_MAX, 1)
+        _LIBRARY.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def give_back() -> None:
-    """Return the free pages of all heaps. Blocks for a moment; does nothing where the C library has no such call.
+    """Return the free pages of the heap. Blocks for a moment.
 
-    What a cycle leaves free lies between what stays, so the library would keep it: malloc_trim(3) is glibc's.
+    What a cycle leaves free lies between what stays, so the library would keep it.
     """
     if _TRIM is not None:
         _TRIM(0)
