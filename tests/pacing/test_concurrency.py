@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from labelmirror.errors import Unavailable
-from labelmirror.transport.concurrency import Breaker, Concurrency, Gate, Load
+from labelmirror.transport.concurrency import Breaker, Concurrency, Gate, Load, Slot
 from support.virtual_loop import VirtualClock, run_virtual
 
 DURATION_S = 600.0
@@ -148,7 +148,7 @@ def test_the_gate_lets_no_more_through_than_its_limit() -> None:
 
         async def request() -> None:
             nonlocal running, most
-            async with gate.slot() as slot:
+            async with Slot(gate) as slot:
                 running += 1
                 most = max(most, running)
                 assert running <= 4
@@ -171,7 +171,7 @@ def test_the_gate_refuses_locally_while_a_host_fails_everything() -> None:
         refused = 0
         for _ in range(200):
             try:
-                async with gate.slot() as slot:
+                async with Slot(gate) as slot:
                     slot.done(Load.FAILED, 0.1)
             except Unavailable:
                 refused += 1
@@ -185,12 +185,12 @@ def test_a_waiter_cancelled_at_the_gate_gives_its_place_on() -> None:
     async def main() -> None:
         clock = VirtualClock()
         gate = Gate(clock, host="test", connections=1, chance=random.Random(1))
-        async with gate.slot():
+        async with Slot(gate):
             with anyio.move_on_after(1.0):
-                async with gate.slot():
+                async with Slot(gate):
                     pytest.fail("there is only one place")
         with anyio.fail_after(1.0):
-            async with gate.slot():
+            async with Slot(gate):
                 pass
 
     run_virtual(main())

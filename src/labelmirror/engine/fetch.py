@@ -75,12 +75,14 @@ async def _once(run: Run, source: ImageSource, wanted: Wanted) -> Fetched:
 
 
 async def _collect(chunks: AsyncIterator[bytes], announced: int) -> bytes:
-    data = bytearray()
+    pieces: list[bytes] = []
+    size_bytes = 0
     async for chunk in chunks:
-        data += chunk
-        if len(data) > announced:
+        pieces.append(chunk)
+        size_bytes += len(chunk)
+        if size_bytes > announced:
             raise BodyMismatch(f"more than the {announced} bytes that were announced")
-    return bytes(data)
+    return b"".join(pieces)
 
 
 def _check(wanted: Wanted, size_bytes: int, head: bytes) -> None:

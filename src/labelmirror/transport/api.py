@@ -313,7 +313,7 @@ class Api:
     ) -> aiohttp.ClientResponse:
         response: aiohttp.ClientResponse | None = None
         try:
-            async with self._slot() as slot, self.pacer.permit(priority) as permit:
+            async with Slot(self._gate) as slot, self.pacer.permit(priority) as permit:
                 permit.route = route_of(method, url.raw_path)
                 sent_s, began_s = self._clock.now_s(), self._clock.monotonic_s()
                 try:
@@ -339,15 +339,6 @@ class Api:
                 response.close()
             raise
         return response
-
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[Slot]:
-        """A place among the requests under way, if their number is bounded here."""
-        if self._gate is None:
-            yield Slot()
-            return
-        async with self._gate.slot() as slot:
-            yield slot
 
     async def _refusal(self, response: aiohttp.ClientResponse, where: str) -> Exception:
         """The error of a read's answer that is no success."""

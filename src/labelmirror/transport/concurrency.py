@@ -10,11 +10,9 @@ locally once a server accepts less than half of what it is sent. The gate is the
 
 import random
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
+from typing import Final, Self
 
 import anyio
 
@@ -125,13 +123,25 @@ class Breaker:
 
 
 class Slot:
-    """Leave to have one request under way. Without a call of `done`, it says nothing of the server's load."""
+    """Leave to have one request under way, inside of the block. Without a call of `done`, it says nothing of the server's
+    load; without a gate it is had at once.
+    """
 
-    __slots__ = ("latency_s", "load")
+    __slots__ = ("_gate", "latency_s", "load")
 
-    def __init__(self) -> None:
+    def __init__(self, gate: "Gate | None" = None) -> None:
+        self._gate = gate
         self.load: Load | None = None
         self.latency_s = 0.0
+
+    async def __aenter__(self) -> Self:
+        if self._gate is not None:
+            await self._gate.enter()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._gate is not None:
+            await self._gate.leave(self)
 
     def done(self, load: Load, latency_s: float) -> None:
         """Tell what came back, and after how long: to the first byte, so that large bodies do not look slow."""
@@ -155,12 +165,8 @@ class Gate:
         """How many may run at once now."""
         return self._controller.limit
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[Slot]:
-        """Wait for a place. Raises Unavailable when the breaker refuses: most of what was sent of late failed.
-
-        After a failure the place rests for about a second before the next request has it.
-        """
+    async def enter(self) -> None:
+        """Wait for a place. Raises Unavailable when the breaker refuses: most of what was sent of late failed."""
         now_s = self._clock.monotonic_s()
         if self._chance.random() < self._breaker.refusal(now_s):
             self._breaker = self._breaker.after(Load.FAILED, now_s)
@@ -168,18 +174,6 @@ class Gate:
                 f"{self._host} failed most requests of the last two minutes",
                 hint="Nothing to do: requests go on as soon as it answers again.",
             )
-        await self._enter()
-        slot = Slot()
-        try:
-            yield slot
-        finally:
-            try:
-                await self._learn(slot)
-            finally:
-                self._running -= 1
-                self._admit()
-
-    async def _enter(self) -> None:
         if self._running < self.limit and not self._line:
             self._running += 1
             return
@@ -194,6 +188,14 @@ class Gate:
             else:
                 self._line.remove(called)
             raise
+
+    async def leave(self, slot: Slot) -> None:
+        """Give the place to the next request; after a failure it rests for about a second before that."""
+        try:
+            await self._learn(slot)
+        finally:
+            self._running -= 1
+            self._admit()
 
     async def _learn(self, slot: Slot) -> None:
         if slot.load is None:

@@ -116,6 +116,6 @@ def redact(link: StrOrURL) -> str:
     """A link as it may be printed: without user, query and fragment, where secrets are."""
     try:
         url = URL(link, encoded=True) if isinstance(link, str) else link
-        return str(url.with_user(None).with_query(None).with_fragment(None))
     except ValueError:
         return "(no URL)"
+    return f"{url.scheme}://{url.host_port_subcomponent}{url.raw_path}" if url.host else url.raw_path

@@ -47,8 +47,8 @@ class Storage:
         url = check_link(link, self._server)
         where = f"GET {redact(url)}"
         rules = self._rules if size_max_bytes is None else replace(self._rules, size_max_bytes=size_max_bytes)
-        async with AsyncExitStack() as stack:
-            response = await self._retries.run(lambda: self._attempt(stack, url, where, offset, validator))
+        held, response = await self._retries.run(lambda: self._attempt(url, where, offset, validator))
+        async with held:
             yield image_stream(
                 response,
                 asked_offset=offset,
@@ -59,16 +59,15 @@ class Storage:
             )
 
     async def _attempt(
-        self, stack: AsyncExitStack, url: URL, where: str, offset: int, validator: str | None
-    ) -> aiohttp.ClientResponse:
-        """One try, with a place among the transfers under way that `stack` gives back after the body."""
-        async with AsyncExitStack() as own:
-            slot = await own.enter_async_context(self._gate.slot())
+        self, url: URL, where: str, offset: int, validator: str | None
+    ) -> tuple[AsyncExitStack, aiohttp.ClientResponse]:
+        """One try: an answer, and what it holds until its body is there, a place among the transfers under way with it."""
+        async with AsyncExitStack() as stack:
+            slot = await stack.enter_async_context(Slot(self._gate))
             for _ in range(REDIRECTS + 1):
-                response = await own.enter_async_context(await self._once(slot, url, where, offset, validator))
+                response = await stack.enter_async_context(await self._once(slot, url, where, offset, validator))
                 if response.status in {200, 206}:
-                    await stack.enter_async_context(own.pop_all())
-                    return response
+                    return stack.pop_all(), response
                 location = response.headers.get("Location")
                 if response.status not in REDIRECTING or location is None:
                     raise self._refusal(response, where)
