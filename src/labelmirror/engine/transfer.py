@@ -30,6 +30,9 @@ from labelmirror.ports.tree import Placement, PlaceOutcome
 BATCH_FILES = 64
 BATCH_BYTES = 32 * 2**20
 
+#: With fewer images left to give out, the next page is looked for.
+FEW = 64
+
 #: Errors that concern the whole run, not one image.
 RUN_ENDING = (KeyRefused, Limited, BudgetSpent, DiskError)
 
@@ -109,7 +112,8 @@ class ImagePull:
 class _Work:
     """The images of which something of `actions` is planned, by id, page by page; without those that failed before.
 
-    Whoever finds the page empty turns it. Once it is `over` nothing more is given out; `trouble` is what ended it.
+    Whoever finds few left turns the page, while the others go on with those. Once it is `over` nothing more is given out;
+    `trouble` is what ended it.
     """
 
     run: Run
@@ -118,6 +122,7 @@ class _Work:
     without: set[str]
     over: bool = False
     trouble: LabelmirrorError | None = None
+    _all_found: bool = False
     _after: str | None = None
     _page: deque[Wanted] = field(default_factory=deque)
     _turning: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
@@ -125,10 +130,12 @@ class _Work:
     async def take(self) -> Wanted | None:
         """The next image; None if there is none, or nothing more is to be begun."""
         while not (self.over or self.run.stopping):
-            if self._page:
+            if self._page and (len(self._page) >= FEW or self._all_found or self._turning.locked()):
                 return self._page.popleft()
+            if self._all_found:
+                break
             async with self._turning:
-                if not self._page and not self.over:
+                if len(self._page) < FEW and not self._all_found:
                     await self._turn()
         return None
 
@@ -140,7 +147,7 @@ class _Work:
         state, policy = self.run.mirror.state, self.run.mirror.policy
         page = await state.image_rows(self._after, PAGE)
         if not page:
-            self.over = True
+            self._all_found = True
             return
         self._after = page[-1].id
         records = {
