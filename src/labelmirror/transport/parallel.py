@@ -17,7 +17,9 @@ B = TypeVar("B")
 async def as_far_as_possible(
     function: Callable[[A], Awaitable[B]], items: Sequence[A], workers: int
 ) -> tuple[Sequence[B], LabelmirrorError | None]:
-    """The results in the order of the items, and the first LabelmirrorError: it stops the others, not what was done."""
+    """The results in the order of the items, and the first LabelmirrorError: nothing is begun after it, and what is under
+    way is finished, for its request is spent.
+    """
     results: dict[int, B] = {}
     troubles: list[LabelmirrorError] = []
     todo = iter(enumerate(items))
@@ -28,7 +30,7 @@ async def as_far_as_possible(
                 results[index] = await function(item)
             except LabelmirrorError as error:
                 troubles.append(error)
-                tasks.cancel_scope.cancel()
+            if troubles:
                 return
 
     async with anyio.create_task_group() as tasks:
@@ -38,7 +40,7 @@ async def as_far_as_possible(
 
 
 async def in_parallel(function: Callable[[A], Awaitable[B]], items: Sequence[A], workers: int) -> Sequence[B]:
-    """The results in the order of the items. The first LabelmirrorError stops the others and is raised."""
+    """The results in the order of the items. After the first LabelmirrorError nothing is begun, and it is raised."""
     results, trouble = await as_far_as_possible(function, items, workers)
     if trouble is not None:
         raise trouble
@@ -53,6 +55,6 @@ async def aside(work: Callable[[], B], size_bytes: int) -> B:
 async def chosen_in_parallel(
     is_meant: Callable[[str], Awaitable[bool]], names: Sequence[str], workers: int
 ) -> frozenset[str]:
-    """The names that are meant. The first LabelmirrorError stops the others and is raised."""
+    """The names that are meant. After the first LabelmirrorError nothing is begun, and it is raised."""
     meant = await in_parallel(is_meant, names, workers)
     return frozenset(name for name, yes in zip(names, meant, strict=True) if yes)
