@@ -6,7 +6,9 @@ import pytest
 
 from labelmirror.config import load
 from labelmirror.config.places import config_file
+from labelmirror.config.settings import DaemonSettings
 from labelmirror.errors import ConfigError
+from labelmirror.providers.forms import FOLDER
 
 
 @pytest.fixture
@@ -55,6 +57,24 @@ def test_relative_paths_are_meant_from_the_folder_of_the_file(home: Path) -> Non
     assert settings.state == home / "conf" / ".." / "s"
     assert settings.ledger == home / "conf" / "l.db"
     assert settings.backup.path == Path("/b")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("./hook", "/f/hook"),
+        ("bin/hook", "/f/bin/hook"),
+        ("~/hook", "/home/someone/hook"),
+        ("hook", "hook"),
+        ("/h", "/h"),
+    ],
+)
+def test_a_program_named_by_a_relative_path_is_found_from_the_folder_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, written: str, meant: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    settings = DaemonSettings.model_validate({"socket": "s", "on_held": [written, "./x"]}, context={FOLDER: Path("/f")})
+    assert settings.on_held == (meant, "./x")
 
 
 def test_a_tilde_is_the_home_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

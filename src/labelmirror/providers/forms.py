@@ -220,6 +220,12 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _program(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    if "/" not in value[0] or value[0].startswith("/"):
+        return value
+    return str(_path(value[0], info)), *value[1:]
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Size = Annotated[int, BeforeValidator(_written(parse_size)), Field(gt=0)]
@@ -229,6 +235,6 @@ Origin = Annotated[str, BeforeValidator(_written(parse_origin))]
 PingUrl = Annotated[str, BeforeValidator(_written(parse_ping_url))]
 Listen = Annotated[str, BeforeValidator(_written(parse_listen))]
 Text = Annotated[str, Field(min_length=1)]
-#: A program and its arguments, never a line for a shell.
-Argv = Annotated[tuple[Text, ...], BeforeValidator(_tuple), Field(min_length=1)]
+#: A program and its arguments, never a line for a shell. A program named by a relative path has one like all others.
+Argv = Annotated[tuple[Text, ...], BeforeValidator(_tuple), Field(min_length=1), AfterValidator(_program)]
 TextList = Annotated[tuple[Text, ...], BeforeValidator(_tuple), Field(min_length=1)]
