@@ -1,6 +1,7 @@
 """Every exit code, reached by a situation in which a person would meet it."""
 
 import io
+import json
 import re
 import resource
 import shutil
@@ -238,9 +239,11 @@ async def test_12_when_a_file_is_in_the_place_of_the_mirror(tmp_path: Path) -> N
         assert here.mirror.read_text() == "somebody's notes"
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "exit_code", "code"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
 async def test_130_and_143_when_a_signal_ends_a_run_and_the_next_one_fetches_only_the_rest(
-    tmp_path: Path, number: signal.Signals, exit_code: int
+    tmp_path: Path, number: signal.Signals, exit_code: int, code: str
 ) -> None:
     async with home(tmp_path, images=14, latency_s=0.12) as here:
         process = here.start("sync", "--json", "--set", "servers.acme.connections=1")
@@ -248,8 +251,9 @@ async def test_130_and_143_when_a_signal_ends_a_run_and_the_next_one_fetches_onl
         process.send_signal(number)
         stdout, stderr = await to_thread.run_sync(process.communicate)
         assert process.returncode == exit_code, stderr
-        assert f'"exit_code": {exit_code}' in stdout
-        assert '"outcome": "stopped"' in stdout
+        answer = json.loads(stdout)
+        assert (answer["exit_code"], answer["error"]["code"]) == (exit_code, code)
+        assert answer["mirrors"][0]["outcome"] == "stopped"
         came = sum(path.startswith("images/") for path in here.files())
         assert 0 < came < 14
         (rest,) = (await here.json("sync"))["mirrors"]

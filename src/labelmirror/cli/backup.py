@@ -39,6 +39,7 @@ def backup(
     from labelmirror.app import chosen
     from labelmirror.cli import endings, shapes, telling
     from labelmirror.cli.shop import attempt, open_shop
+    from labelmirror.engine.runs import run_error
 
     wait_s = wait.total_seconds() if wait is not None else 0.0
 
@@ -50,10 +51,12 @@ def backup(
                 one = partial(_back_up, shop, name, saved_from, stop.requested, wait_s=wait_s, syncs=sync)
                 reports.append(await attempt(one, partial(_unsaved, name)))
         code = endings.exit_code([endings.backup_codes(report) for report in reports])
+        errors = [report.error for report in reports]
         if stop.exit_code is not None and any(map(_stopped, reports)):
             code = stop.exit_code
+            errors.append(run_error(stop.error()))
         return call.answer(
-            {**shapes.backup_shape(reports), **shapes.speaking_shape([report.error for report in reports], code)},
+            {**shapes.backup_shape(reports), **shapes.speaking_shape(errors, code)},
             lambda: telling.backups(reports),
             code,
             errors=[(report.name, report.error) for report in reports],

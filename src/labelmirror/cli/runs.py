@@ -78,12 +78,14 @@ def answer_with_runs(
     `following` is what does what a run left undone.
     """
     code = endings.exit_code([endings.run_codes(report) for report in reports])
+    errors = [report.error for report in reports]
     if stop.exit_code is not None and any(report.outcome is MirrorOutcome.STOPPED for report in reports):
         code = stop.exit_code
+        errors.append(runs.run_error(stop.error()))
     return call.answer(
         {
             "mirrors": [shapes.run_shape(report) for report in reports],
-            **shapes.speaking_shape([report.error for report in reports], code),
+            **shapes.speaking_shape(errors, code),
         },
         lambda: telling.answer(telling.runs(reports, following), lines, ""),
         code,
