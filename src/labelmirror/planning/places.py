@@ -148,6 +148,8 @@ def _folder(directory: str, *, digits: int = 0) -> tuple[str, ...]:
     return (_with_suffix(_escaped("_".join(server)), directory, digits or _DIGITS),)
 
 
+# A name is looked at several times while its page is given places.
+@lru_cache(maxsize=4096)
 def _escaped(name: str) -> str:
     """The name with everything replaced that some file system refuses, short enough for a component."""
     safe = _FORBIDDEN.sub("_", name)

@@ -61,7 +61,8 @@ class Links:
         if self.by_status and image.status not in STATUSES:
             return None
         status = image.status if self.by_status else None
-        batch = self._batches.setdefault(status, _Batch())
+        if (batch := self._batches.get(status)) is None:
+            batch = self._batches[status] = _Batch()
         async with batch.lock:
             expired = batch.good_until_s is not None and self._clock.monotonic_s() >= batch.good_until_s
             if batch.number == 0 or expired or (refused is not None and refused.batch == batch.number):
