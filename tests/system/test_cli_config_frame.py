@@ -15,6 +15,7 @@ import structlog
 import typer
 
 from labelmirror import __version__
+from labelmirror.__main__ import main
 from labelmirror.cli.failure import report
 from labelmirror.cli.main import app, run
 from labelmirror.cli.output import printable
@@ -105,6 +106,16 @@ def test_a_reader_that_leaves_early_causes_no_traceback(tmp_path: Path) -> None:
         )
         assert (done.returncode, done.stderr) == (1, "")
     os.close(writing)
+
+
+def test_ctrl_c_before_a_command_heeds_it_causes_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("labelmirror.cli.main.main", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
 
 
 def test_a_closed_standard_output_stops_nothing(tmp_path: Path) -> None:
