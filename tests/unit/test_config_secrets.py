@@ -126,12 +126,19 @@ def test_a_key_comes_from_a_file_of_ones_own(tmp_path: Path) -> None:
     file.write_text(CANARY + "\n")
     file.chmod(0o600)
     assert resolve(SecretSource(file=file), NAME, {}).reveal() == CANARY
-    file.chmod(0o644)
-    error = refusal(SecretSource(file=file))
-    assert "may be read by others (mode 0644)" in error.message
-    assert error.hint == f"chmod 600 {file}"
     file.unlink()
     assert "cannot be read: No such file" in refusal(SecretSource(file=file)).message
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o400, False), (0o640, True), (0o644, True)])
+def test_a_key_file_that_others_may_read_gives_a_warning(tmp_path: Path, mode: int, warned: bool) -> None:
+    file = tmp_path / "acme.key"
+    file.write_text(CANARY + "\n")
+    file.chmod(mode)
+    warnings = load(written(tmp_path, '{ file = "acme.key" }'), {}).warnings
+    assert [f"may be read by others (mode {mode:04o}); chmod 600 {file}" in line for line in warnings] == [
+        True
+    ] * warned
 
 
 def test_a_relative_key_file_is_meant_from_the_folder_of_the_configuration(tmp_path: Path) -> None:

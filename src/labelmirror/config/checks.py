@@ -2,6 +2,8 @@
 
 import os
 import re
+import shlex
+import stat
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
@@ -79,6 +81,20 @@ def warnings(settings: Settings) -> Iterator[Problem]:
             yield Problem(
                 ("servers", name, "url"), "is plain http: the key and every document travel readable by others"
             )
+        for field, source in server.secrets():
+            if source.file is not None and (mode := _open_mode(source.file)) is not None:
+                text = f"may be read by others (mode {mode:04o}); chmod 600 {shlex.quote(str(source.file))}"
+                yield Problem(("servers", name, field), text)
     for name, dataset in settings.datasets.items():
         if dataset.select.status is not None and len(set(dataset.select.status)) < len(dataset.select.status):
             yield Problem(("datasets", name, "select", "status"), "names a status twice")
+
+
+def _open_mode(path: Path) -> int | None:
+    """The mode of a file of one's own that others may read too. A file of another owner is that owner's matter."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None  # told when it is needed, which need not be now
+    mode = stat.S_IMODE(status.st_mode)
+    return mode if status.st_uid == os.getuid() and mode & 0o077 else None
