@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from labelmirror.engine.export import SECTIONS, Exported, export_coco
-from labelmirror.errors import DiskError, MarkerMismatch
+from labelmirror.errors import DiskError, MarkerMismatch, UsageError
 from labelmirror.model.coco import CocoAnnotation, CocoCategory, CocoDocument
 from labelmirror.model.document import Document, JsonObject
 from labelmirror.tree.export import rows_file
@@ -49,6 +49,11 @@ async def mirrored(images: int = 3) -> Bench:
         bench.add(number, annotations=number)
     await bench.sync()
     return bench
+
+
+async def test_a_mirror_that_nothing_was_brought_to_yet_is_not_exported() -> None:
+    with pytest.raises(UsageError, match="never synced"):
+        await exported(Bench())
 
 
 async def test_images_and_annotations_are_numbered_and_refer_to_one_another() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from labelmirror.engine.marker import check_marker
 from labelmirror.engine.mirror import DOCUMENT_LIMIT_BYTES, LocalMirror, image_path, reported
 from labelmirror.engine.rows import document_pages
-from labelmirror.errors import InvalidDocument, TooLarge, Unreadable
+from labelmirror.errors import InvalidDocument, TooLarge, Unreadable, UsageError, command_line
 from labelmirror.model.coco import CocoAnnotation, CocoCategory, CocoDocument
 from labelmirror.model.document import JsonObject, JsonValue
 from labelmirror.model.events import Phase
@@ -37,8 +37,15 @@ class Exported:
 
 
 async def export_coco(mirror: LocalMirror, form: CocoForm, out: RowsFile, reporter: Reporter) -> Exported:
-    """Write all documents that are in the mirror, as they are now. One that cannot be read fails, the others go on."""
+    """Write all documents that are in the mirror, as they are now. One that cannot be read fails, the others go on.
+
+    Raises UsageError for a mirror that nothing was brought to yet: an empty file could replace a good one.
+    """
     await check_marker(mirror, claim=False)
+    if (await mirror.state.facts()).last_sync_s is None:
+        raise UsageError(
+            f"{mirror.name}: was never synced, so there is nothing to export", hint=command_line("sync", mirror.name)
+        )
     work = _Export(mirror, form, out)
     summary = await mirror.tree.read_summary_head() or {}
     work.know(_declared(summary.get("categories")))
