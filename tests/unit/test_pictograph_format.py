@@ -137,6 +137,7 @@ def test_a_byte_order_mark_is_skipped() -> None:
         (b'{"annotations": [{"x": 1e999}]}', "too large", "/annotations/0/x", 1),
         (b'{"annotations": [{"x": ' + b"9" * 5000 + b"}]}", "too long", "", 0),
         (b'{"annotations": ' + b"[" * 100_000, "nested too deeply", "", 0),
+        (b'{"annotations": [{"x": ' + b"[" * 299 + b"]" * 299 + b"}]}", "nested too deeply", "", 0),
     ],
 )
 def test_what_is_no_document_is_refused_with_its_place(data: bytes, said: str, pointer: str, line: int) -> None:
@@ -144,6 +145,11 @@ def test_what_is_no_document_is_refused_with_its_place(data: bytes, said: str, p
         FORMAT.parse(data)
     assert said in refused.value.message
     assert (refused.value.pointer, refused.value.line) == (pointer, line)
+
+
+def test_what_is_nested_as_deeply_as_it_may_be_is_compared_and_written() -> None:
+    parsed = FORMAT.parse(b'{"annotations": [{"x": ' + b"[" * 298 + b"]" * 298 + b"}]}")
+    assert FORMAT.digest(FORMAT.parse(render(parsed))) == FORMAT.digest(parsed)
 
 
 @pytest.mark.parametrize("seed", range(200))

@@ -9,6 +9,11 @@ from typing import TypeGuard
 from labelmirror.errors import InvalidDocument
 from labelmirror.model.document import Document, JsonObject, JsonValue
 from labelmirror.providers.places import Path, Place, lines, places, pointer
+from labelmirror.transport.answers import deeper_than
+
+#: Lists and tables inside one another: more than a server may send, and less than what code that goes down by calling itself can.
+DEPTH_MAX = 300
+_TOO_DEEP = "the document is nested too deeply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +114,14 @@ def _load(text: str) -> JsonValue:
     except json.JSONDecodeError as error:
         raise InvalidDocument(f"this is not JSON: {error.msg}, column {error.colno}", line=error.lineno) from error
     except RecursionError as error:
-        raise InvalidDocument("the document is nested too deeply") from error
+        raise InvalidDocument(_TOO_DEEP) from error
     except _Refused as error:
         place = next(place for place in places(text) if error.means(place))
         raise InvalidDocument(str(error), pointer=pointer(place.path), line=place.line) from None
     except ValueError as error:  # an integer of thousands of digits
         raise InvalidDocument("a number in the document is too long") from error
+    if deeper_than(value, DEPTH_MAX, text.count("[") + text.count("{")):
+        raise InvalidDocument(_TOO_DEEP)
     return value
 
 

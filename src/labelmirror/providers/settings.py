@@ -15,7 +15,7 @@ class CapSettings(Table):
     #: Bytes of one JSON answer or document, unpacked.
     json_size: Size = 256 * 2**20
     #: Lists and tables inside one another.
-    json_depth: Annotated[int, Field(ge=8, le=1000)] = 64
+    json_depth: Annotated[int, Field(ge=8, le=200)] = 64
     #: Pages of one listing.
     pages: Annotated[int, Field(ge=1)] = 100_000
     #: Bytes of one image.

@@ -99,5 +99,5 @@ def _document(data: bytes) -> Reading | None:
         document = _FORMAT.parse(data)
         image = document.get("image_uuid")
         return reading_of_parsed(image, document) if isinstance(image, str) and image else None
-    except (InvalidDocument, RecursionError):
+    except InvalidDocument:
         return None
