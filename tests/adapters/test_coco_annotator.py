@@ -13,6 +13,7 @@ from aiohttp import web
 from labelmirror.errors import (
     BodyMismatch,
     ConfigError,
+    DiskError,
     KeyRefused,
     NotFound,
     ProtocolError,
@@ -30,6 +31,7 @@ from labelmirror.standin.coco_annotator import CocoWorld
 from labelmirror.standin.coco_annotator.dialect import KEEP_ALIVE_S
 from labelmirror.transport.http import HttpSettings, open_http
 from support.coco_annotator import coco_provider_at, coco_provider_on
+from support.full_disk import fill_disk
 from support.memory_facts import MemoryFacts
 from support.pictograph import HARBOUR, fetched, listed, read_all
 from support.web import site
@@ -175,6 +177,13 @@ async def test_what_is_no_list_is_never_an_empty_one(route: str, kind: FaultKind
         made.standin.faults.add(Fault(route=route, kind=kind, times=99))
         with pytest.raises(ProtocolError):
             await made.again()
+
+
+async def test_a_disk_that_is_full_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    fill_disk(monkeypatch)
+    with pytest.raises(DiskError, match="No space left"):
+        async with scene(images=3):
+            pass
 
 
 async def test_an_answer_beyond_its_bound_is_refused() -> None:

@@ -17,6 +17,7 @@ from labelmirror.engine.cycle import CycleOptions, sync
 from labelmirror.errors import (
     BodyMismatch,
     ConfigError,
+    DiskError,
     KeyRefused,
     ProtocolError,
     RemoteError,
@@ -39,6 +40,7 @@ from labelmirror.providers.pictograph.exports import ExportRules
 from labelmirror.providers.pictograph.provider import EXPORT, SINGLE, PictographProvider
 from labelmirror.providers.pictograph.wire import LinkItem
 from labelmirror.standin import Fault, FaultKind, Role, Standin, StandinOptions, serve
+from support.full_disk import fill_disk
 from support.memory_facts import MemoryFacts
 from support.memory_mirror import Bench
 from support.pictograph import HARBOUR, fetched, listed, provider_on, read_all
@@ -356,6 +358,15 @@ async def test_an_export_leaves_nothing_behind(generation: str) -> None:
         await read_all(provider, dataset, EXPORT, rows)
         assert standin.requests.by_route["exports.delete"] == 1
         assert memory.held.keys() == {"generation"}
+
+
+async def test_an_export_that_the_disk_has_no_room_for_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(MemoryFacts()) as (_, provider):
+        dataset = await provider.dataset(HARBOUR)
+        rows, _end = await listed(provider, dataset)
+        fill_disk(monkeypatch)
+        with pytest.raises(DiskError, match="No space left"):
+            await read_all(provider, dataset, EXPORT, rows)
 
 
 async def test_a_key_that_may_not_export_says_so_and_remembers_nothing() -> None:

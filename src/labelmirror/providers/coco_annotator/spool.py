@@ -20,6 +20,7 @@ from labelmirror.model.document import JsonObject
 from labelmirror.providers.answers import read
 from labelmirror.providers.coco_annotator import wire
 from labelmirror.providers.coco_annotator.elements import Elements
+from labelmirror.providers.temporary import disk_errors
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
@@ -44,7 +45,7 @@ class Spool:
     """The images of one dataset, and what can be seen of their annotations."""
 
     def __init__(self, folder: Path) -> None:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix="whole-read-") as file:
+        with disk_errors(folder), tempfile.NamedTemporaryFile(dir=folder, prefix="whole-read-") as file:
             try:
                 # Serialised by the caller; the file stays usable without its name.
                 self._db = sqlite3.connect(file.name, isolation_level=None, check_same_thread=False)

@@ -9,7 +9,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO
 
 from anyio import to_thread
@@ -24,6 +23,7 @@ from labelmirror.providers.answers import read
 from labelmirror.providers.coco_annotator import convert, wire
 from labelmirror.providers.coco_annotator.spool import Kept, Spool
 from labelmirror.providers.reading import sliced, unread
+from labelmirror.providers.temporary import temporary_file
 from labelmirror.transport.api import Api
 from labelmirror.transport.body import BodyRules
 
@@ -112,7 +112,7 @@ class WholeRead:
     async def _take_annotations(self, spool: Spool, dataset: Dataset) -> None:
         path = f"{wire.API}/annotation/"
         categories = frozenset(number for row in dataset.categories if isinstance(number := row["id"], int))
-        with TemporaryFile(dir=self._folder) as file:
+        with temporary_file(self._folder) as file:
             await self._download(path, file)
             take = partial(
                 spool.take_annotations, categories=categories, where=f"GET {path}", depth_max=self._rules.depth

@@ -5,7 +5,6 @@ used then: it shows the documents as they were when it was made.
 """
 
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from labelmirror.ports.provider import ImageStream, ProviderMemory
 from labelmirror.providers import answers
 from labelmirror.providers.pictograph import wire
 from labelmirror.providers.pictograph.dialect import API, Dialect, Request
+from labelmirror.providers.temporary import temporary_file
 from labelmirror.transport.http import Http
 
 #: Under this name the provider remembers exports that may still be on the server.
@@ -82,7 +82,7 @@ class Exports:
         dataset can have none, and another RemoteError where it failed.
         """
         await self._remove_left_behind()
-        with tempfile.TemporaryFile(dir=self.folder) as file:
+        with temporary_file(self.folder) as file:
             try:
                 await self._fetch(dataset, images_of, file)
             except Unavailable as error:
