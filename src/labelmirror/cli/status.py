@@ -28,7 +28,7 @@ def status(
     from labelmirror.engine import status as engine
     from labelmirror.engine.marker import check_marker
     from labelmirror.engine.runs import run_error
-    from labelmirror.errors import LabelmirrorError
+    from labelmirror.errors import DiskError, LabelmirrorError
 
     async def work() -> ExitCode:
         told: list[telling.Told] = []
@@ -41,7 +41,11 @@ def status(
                         await check_marker(mirror, claim=False)
                     except LabelmirrorError as trouble:
                         error = run_error(trouble)
-                    standing = await engine.status(mirror, with_images=images)
+                    try:
+                        standing = await engine.status(mirror, with_images=images)
+                    except DiskError as trouble:  # other mirrors are to be told all the same
+                        error = run_error(trouble)
+                        standing = engine.MirrorStanding(name, await mirror.state.facts())
                 told.append(
                     telling.Told(standing, settings.server, mirror.policy.full_check_every_s, error, daemon.get(name))
                 )
