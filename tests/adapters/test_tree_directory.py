@@ -204,6 +204,18 @@ async def test_files_have_ordinary_modes(tree: WorkingTree, root: Path) -> None:
     assert modes == [0o640, 0o750, 0o640]
 
 
+async def test_what_every_run_lays_out_anew_does_not_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(_: int) -> None:
+        pytest.fail("waited for the disk")
+
+    tree = DirectoryTree(tmp_path)
+    monkeypatch.setattr(os, "fsync", wait)
+    await tree.lay_out(".labelmirror/conflicts", {".labelmirror/conflicts/a/b.json": b"one"})
+    assert (tmp_path / ".labelmirror/conflicts/a/b.json").read_bytes() == b"one"
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM])
 @pytest.mark.parametrize("call", ["write", "fsync", "rename", "open", "mkdir"])
 async def test_a_disk_that_refuses_is_reported_and_leaves_nothing_half_done(

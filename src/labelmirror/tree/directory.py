@@ -86,7 +86,8 @@ class DirectoryTree:
     async def lay_out(self, folder: str, files: Mapping[str, bytes]) -> None:
         def write(folders: Folders) -> None:
             for path, data in files.items():
-                batches.write_atomically(folders, path, data)
+                # Every run lays them out anew, and there may be thousands.
+                batches.write_atomically(folders, path, data, durably=False)
 
         await self._run(lambda folders: _clear(folders, folder))
         if files:

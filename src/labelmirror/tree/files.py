@@ -282,23 +282,25 @@ def hash_file(folders: Folders, path: str) -> HashedFile | None:
         os.close(opened)
 
 
-def write_atomically(folders: Folders, path: str, data: bytes) -> None:
-    """Write one of this program's own files whole, durably."""
+def write_atomically(folders: Folders, path: str, data: bytes, *, durably: bool = True) -> None:
+    """Write one of this program's own files whole; `durably` so that it outlasts a crash of the machine."""
     folder, name = split(path)
     parent = folders.make(folder)
     unfinished = temporary()
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=parent)
     try:
         write_whole(descriptor, data)
-        os.fsync(descriptor)
+        if durably:
+            os.fsync(descriptor)
         os.rename(unfinished, name, src_dir_fd=parent, dst_dir_fd=parent)
     except BaseException:
         os.unlink(unfinished, dir_fd=parent)
         raise
     finally:
         os.close(descriptor)
-    folders.changed(folder)
-    folders.sync()
+    if durably:
+        folders.changed(folder)
+        folders.sync()
 
 
 def unlink(folders: Folders, path: str) -> None:
