@@ -124,6 +124,13 @@ def test_a_cycle_waits_for_a_file_that_is_being_edited_but_not_for_long() -> Non
     assert starts(for_long) == (cycle("street"),)
 
 
+def test_edits_without_end_hold_up_no_cycle_for_ever() -> None:
+    edited = replace(turn(begun_s=NOW_S - 3600), settled_s=NOW_S, restless_s=NOW_S - 2 * PATIENCE_S)
+    assert starts(edited) == (Start("street", Work.EDITS, Cause.EDITED),)
+    assert starts(replace(edited, begun_s=NOW_S - 3600 - 2 * PATIENCE_S)) == (cycle("street"),)
+    assert starts(replace(edited, begun_s=NOW_S, asked=True)) == (cycle("street", Cause.ASKED),)
+
+
 def test_a_server_that_is_down_is_asked_by_one_mirror_at_a_time_and_seldom() -> None:
     turns = [turn(name, owed=True) for name in "abc"]
     down = Health(2, NOW_S - 1)

@@ -19,7 +19,7 @@ from labelmirror.transport.retry import Backoff
 PER_SERVER: Final = 4
 #: The loop looks again at least this often: clocks are set, and machines sleep.
 NAP_MAX_S: Final = 60.0
-#: A cycle that is due waits this long for a file that is being edited to come to rest.
+#: A cycle that is due waits this long for a file that is being edited to come to rest, or for edits to be pushed before it.
 PATIENCE_S: Final = 60.0
 #: A mirror on which another process works is tried again after this time, growing.
 LOCKED: Final = Backoff(first_s=5.0, factor=1.5, longest_s=60.0)
@@ -154,7 +154,7 @@ def due_s(turn: Turn, health: Health, now_s: float) -> float | None:
         return now_s
     if turn.paused:
         return None
-    slot_s = turn.not_before_s if turn.owed else next_turn(turn.rhythm, turn.begun_s, now_s)
+    slot_s = _slot_s(turn, now_s)
     if slot_s is None:
         return None
     due = max(slot_s, turn.not_before_s, health.not_before_s if health.failures else 0.0)
@@ -162,6 +162,11 @@ def due_s(turn: Turn, health: Health, now_s: float) -> float | None:
         # What is being edited now would be pushed half done.
         due = max(due, min(turn.settled_s, max(due, turn.restless_s) + PATIENCE_S))
     return due
+
+
+def _slot_s(turn: Turn, now_s: float) -> float | None:
+    """When a cycle is due by the mirror's rhythm alone, or since when it is owed one; None: never again."""
+    return turn.not_before_s if turn.owed else next_turn(turn.rhythm, turn.begun_s, now_s)
 
 
 def decide(turns: Sequence[Turn], servers: Mapping[str, Health], now_s: float) -> Decision:
@@ -217,8 +222,17 @@ def _wishes(turn: Turn, health: Health, now_s: float) -> Sequence[tuple[float, S
     cycle_s = due_s(turn, health, now_s)
     if cycle_s is not None and not turn.working:
         cause = Cause.ASKED if turn.asked else Cause.RETRY if turn.owed else Cause.SCHEDULE
-        wishes.append((cycle_s, Start(turn.name, Work.CYCLE, cause)))
+        wish = (cycle_s, Start(turn.name, Work.CYCLE, cause))
+        wishes.insert(0 if _is_pressing(turn, now_s) else len(wishes), wish)
     return wishes
+
+
+def _is_pressing(turn: Turn, now_s: float) -> bool:
+    """Whether a cycle goes before edits: somebody asked for it, or it would wait for ever, because edits never end."""
+    slot_s = _slot_s(turn, now_s)
+    if turn.asked or slot_s is None or turn.restless_s is None:
+        return turn.asked
+    return now_s >= max(slot_s, turn.restless_s) + PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
