@@ -13,9 +13,11 @@ from labelmirror.daemon.memory import give_back
 
 #: Threads allocate, and the C library writes what heaps there are. Pieces of 100 kB have mappings of their own.
 HEAPS = """
-import ctypes, threading
+import ctypes, gc, threading
 from labelmirror.daemon.memory import keep_small
+gc.set_threshold(10_000)
 keep_small()
+print("garbage after", gc.get_threshold()[0], flush=True)
 library = ctypes.CDLL(None)
 library.malloc.restype = ctypes.c_void_p
 def allocate(): assert library.malloc(ctypes.c_size_t(5_000)) and library.malloc(ctypes.c_size_t(100_000))
@@ -36,8 +38,9 @@ def resident_bytes() -> int:
 pytestmark = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="only glibc can be asked")
 
 
-def test_threads_share_one_heap_and_what_is_large_stays_out_of_it() -> None:
+def test_threads_share_one_heap_what_is_large_stays_out_of_it_and_garbage_does_not_pile_up() -> None:
     told = subprocess.run([sys.executable, "-c", HEAPS], capture_output=True, text=True, check=True).stdout
+    assert told.startswith("garbage after 700\n")
     assert told.count("<heap nr=") == 1
     (mapped,) = re.findall(r'<total type="mmap" count="(\d+)"', told)
     assert int(mapped) >= 4

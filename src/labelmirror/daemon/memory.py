@@ -5,6 +5,7 @@ and mallopt(3); where the C library is another one, nothing is done.
 """
 
 import ctypes
+import gc
 from collections.abc import Callable
 from typing import Final
 
@@ -15,13 +16,17 @@ _MMAP_THRESHOLD: Final = -3
 _ARENA_MAX: Final = -8
 #: What is larger has a mapping of its own, which goes as soon as it is freed. glibc's own threshold rises with what it meets.
 _LARGE_BYTES: Final = 64 * 1024
+#: New objects after which garbage is looked for, as CPython does by itself: commands that end soon look more seldom.
+_GARBAGE_OBJECTS: Final = 700
 
 
 def keep_small() -> None:
-    """Let all threads share one heap, and what is large stay out of it. To be called before there are threads.
+    """Let all threads share one heap, what is large stay out of it, and garbage not pile up. To be called before there are
+    threads.
 
     Work goes on in threads that come and go, and each heap would keep gaps between the few things in it that stay.
     """
+    gc.set_threshold(_GARBAGE_OBJECTS)
     if _TRIM is not None:
         _LIBRARY.mallopt(_ARENA_MAX, 1)
         _LIBRARY.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
